@@ -1,0 +1,52 @@
+# Every command a developer needs. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+CODE := src tests benchmarks clients/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench lock clean
+
+help: ## List the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  test -x $(BIN)/python || uv venv --quiet --python '>=3.11' $(VENV); \
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt; \
+	  uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+setup: $(STAMP) ## Make .venv with everything pinned in requirements/ (called by the others)
+
+run: setup ## Start Tabard on the embedded default: collector :7070, web :7071, data in ./data
+	@exec $(BIN)/tabard serve
+
+test: setup ## Run all tests (fetches the Node SDKs into .tools/ once; says what it skips and why)
+	@$(BIN)/python -m pytest
+
+check: setup ## Lint, formatting, types, lock files and docs
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy $(CODE)
+
+format: setup ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: setup ## Measure against baselines in one run and print the tables
+	@$(BIN)/python -m benchmarks
+
+lock: ## Renew requirements/*.txt (hashes, no addresses; needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+
+clean: ## Remove .venv and caches (data/ stays)
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,2 @@
+"""Tabard: a self-hosted customer data pipeline."""
+
