@@ -1,2 +1,1 @@
 """Tabard: a self-hosted customer data pipeline."""
-

@@ -1,0 +1,1 @@
+"""Sending: route, order, attempt, retry, keep the books."""

@@ -1,0 +1,1 @@
+"""Who is it: the pure rules of identity resolution (docs/identity.md)."""

@@ -1,0 +1,1 @@
+"""What is known: registers and their fold into profiles. Pure."""

@@ -1,0 +1,153 @@
+"""Typed settings, layered default < file < environment `TABARD_*` < flag, validated together at start.
+
+`tabard settings` lists them; docs/settings.md is held against this file by a test. A name ends in its unit.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+_KIB: Final = 1024
+_GIB: Final = 1024**3
+
+
+def _about(text: str, *, ge: int | None = None) -> Meta:
+    return Meta(description=text, ge=ge)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of an installation with its default. Sizes in bytes, times in seconds."""
+
+    data: Annotated[str, _about("Folder that holds everything: log, stores, keys.")] = "./data"
+    collect: Annotated[str, _about("Address of the collector, host:port.")] = "127.0.0.1:7070"
+    web: Annotated[str, _about("Address of the web role, host:port.")] = "127.0.0.1:7071"
+    public_url: Annotated[str, _about("URL under which clients reach the collector; required off loopback.")] = ""
+    collectors: Annotated[
+        int, _about("Collector processes on one port; each writes a log partition of its own.", ge=1)
+    ] = 1
+    deliverers: Annotated[int, _about("Deliverer processes; destinations are shared out among them.", ge=1)] = 1
+    trusted_proxies: Annotated[
+        str, _about("Addresses or networks, comma-separated, whose X-Forwarded-* and Host are believed.")
+    ] = ""
+    tls_cert: Annotated[str, _about("PEM certificate chain of the collector; with tls_key it speaks https.")] = ""
+    tls_key: Annotated[str, _about("PEM private key of the collector.")] = ""
+    log_json: Annotated[bool, _about("Logs as JSON lines instead of text.")] = False
+    log_level: Annotated[str, _about("Least level that is logged: DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+
+    message_bytes_max: Annotated[int, _about("Largest single message.", ge=1)] = 32 * _KIB
+    batch_bytes_max: Annotated[int, _about("Largest batch body, decompressed.", ge=1)] = 500 * _KIB
+    batch_items_max: Annotated[int, _about("Most items in a batch.", ge=1)] = 2500
+    json_depth_max: Annotated[int, _about("Deepest nesting of a message.", ge=1)] = 64
+    header_bytes_max: Annotated[int, _about("Largest request head.", ge=1)] = 32 * _KIB
+    header_timeout_s: Annotated[float, _about("Time for a request head to arrive.")] = 10.0
+    body_timeout_s: Annotated[float, _about("Time for a request body to arrive.")] = 30.0
+    connections_max: Annotated[int, _about("Open connections of one collector process.", ge=1)] = 4096
+    connections_per_address_max: Annotated[
+        int, _about("Open connections of one client address, loopback exempt.", ge=1)
+    ] = 512
+    disk_floor_bytes: Annotated[
+        int, _about("Free disk below which the door answers 503; 0 = the larger of 2 GiB and 5 %.", ge=0)
+    ] = 0
+    skew_correction: Annotated[bool, _about("Correct client clocks by sentAt (wire.md §2.2).")] = True
+    rejections_max: Annotated[int, _about("Most rejections kept a collector.", ge=0)] = 10_000
+    rejections_age_s: Annotated[int, _about("How long rejections are kept.", ge=0)] = 7 * 86_400
+    rejection_bytes_max: Annotated[int, _about("How much of a refused body is kept.", ge=0)] = 32 * _KIB
+
+    segment_bytes: Annotated[int, _about("Size at which a log segment is closed.", ge=64 * _KIB)] = 64 * 1024 * _KIB
+    segment_age_s: Annotated[int, _about("Age at which a log segment is closed.", ge=1)] = 3600
+    log_retention_s: Annotated[int, _about("How long the log keeps what every consumer has.", ge=0)] = 7 * 86_400
+    log_bytes_max: Annotated[int, _about("Size above which consumed segments go early; 0 = no limit.", ge=0)] = 0
+
+    max_alias: Annotated[int, _about("L: identifiers in one alias class (identity.md §3.3).", ge=1)] = 10
+    max_owners: Annotated[int, _about("K: owners that may claim one identifier before it is shared.", ge=1)] = 5
+    max_claims: Annotated[int, _about("M: identifiers of a kind one owner may claim.", ge=1)] = 1000
+    blocked_values: Annotated[
+        str, _about("Identifier values, comma-separated, that never identify, besides the built-in list.")
+    ] = ""
+    archive_retention_s: Annotated[
+        int, _about("How long message bodies are kept in the store; 0 = for ever.", ge=0)
+    ] = 0
+
+    egress_private: Annotated[bool, _about("Allow destinations at private, loopback and link-local addresses.")] = False
+    delivery_timeout_s: Annotated[float, _about("Time for one request to a destination.")] = 10.0
+    order_patience_s: Annotated[
+        int, _about("How long later messages of one identifier wait behind a failing one.", ge=0)
+    ] = 900
+    delivery_patience_s: Annotated[
+        int, _about("How long a failing delivery is retried before it is a dead letter.", ge=0)
+    ] = 4 * 86_400
+    retry_after_max_s: Annotated[int, _about("Longest Retry-After that is obeyed.", ge=0)] = 86_400
+    in_flight_max: Annotated[int, _about("Messages on their way to one destination at once.", ge=1)] = 1000
+    alarm_url: Annotated[
+        str, _about("URL that gets a POST when lag, dead letters, disk or a breaker need a person.")
+    ] = ""
+
+
+class SettingsInvalid(ValueError):
+    """The settings do not hold together; the text lists every problem with the layer it came from and its fix."""
+
+
+ENVIRONMENT_PREFIX: Final = "TABARD_"
+# Read elsewhere: the key of the installation is a secret and so no setting.
+_NOT_SETTINGS: Final = frozenset({"TABARD_SECRET_KEY", "TABARD_SECRET_KEY_FILE", "TABARD_PEER_CASES"})
+
+
+def load(
+    *,
+    file: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings of the layers given, later ones winning; unset is absent or None. Raises `SettingsInvalid`."""
+    layers: dict[str, Mapping[str, Any]] = {
+        "file": file or {},
+        "environment": _from_environment(environ or {}),
+        "flag": {name: value for name, value in (flags or {}).items() if value is not None},
+    }
+    merged: dict[str, Any] = {}
+    problems: list[str] = []
+    for layer, values in layers.items():
+        for name, value in values.items():
+            problem = _problem(name, value)
+            if problem:
+                problems.append(f"{layer}: {name}: {problem}")
+            else:
+                merged[name] = value
+    if problems:
+        raise SettingsInvalid("; ".join(problems))
+    settings = msgspec.convert(merged, Settings, strict=False)
+    relations = _relations(settings)
+    if relations:
+        raise SettingsInvalid("; ".join(relations))
+    return settings
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS
+    }
+
+
+def _problem(name: str, value: Any) -> str:
+    if name not in Settings.__struct_fields__:
+        return "no such setting; `tabard settings` lists them all"
+    try:
+        msgspec.convert({name: value}, Settings, strict=False)
+    except msgspec.ValidationError as problem:
+        return f"{problem} (given: {value!r})"
+    return ""
+
+
+def _relations(settings: Settings) -> list[str]:
+    problems = []
+    if settings.message_bytes_max > settings.batch_bytes_max:
+        problems.append(
+            "message_bytes_max is above batch_bytes_max: no such message could arrive; lower it or raise the other"
+        )
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        problems.append("tls_cert and tls_key go together: give both or none")
+    return problems

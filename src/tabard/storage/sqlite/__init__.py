@@ -1,0 +1,1 @@
+"""The embedded stores: one SQLite file, one writing process each."""

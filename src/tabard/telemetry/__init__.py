@@ -1,0 +1,1 @@
+"""What is observed: the name of every event and metric, once."""

@@ -1,0 +1,46 @@
+"""Every event and metric of Tabard, once, with its help text; docs/telemetry.md is held against this list by a test."""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class MetricKind(StrEnum):
+    """The Prometheus kinds in use."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric: its Prometheus name (counters get `_total`), its help, its labels (few and bounded), buckets in
+    seconds.
+    """
+
+    name: str
+    kind: MetricKind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+_C, _G, _H = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
+
+DOOR_METRICS: Final = (
+    Metric("tabard_messages_received", _C, "Messages that reached the door, good or bad.", ("source",)),
+    Metric("tabard_messages_accepted", _C, "Messages acknowledged after they were on disk.", ("source", "type")),
+    Metric("tabard_messages_rejected", _C, "Messages refused at the door, by reason.", ("source", "reason")),
+)
+
+RESOLVER_METRICS: Final = (
+    Metric("tabard_messages_stored", _C, "Messages resolved into the store.", ("source",)),
+    Metric("tabard_messages_duplicate", _C, "Copies of messages that were already stored.", ("source",)),
+)
+
+DELIVERY_METRICS: Final = (
+    Metric("tabard_deliveries", _C, "Deliveries ended, by destination and outcome.", ("destination", "outcome")),
+)
+
+METRICS: Final = DOOR_METRICS + RESOLVER_METRICS + DELIVERY_METRICS

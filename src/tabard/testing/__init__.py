@@ -1,0 +1,1 @@
+"""Builders and faulty parts for tests of ours and of our users."""

@@ -1,0 +1,1 @@
+"""What the operator configured: sources, write keys, destinations, subscriptions, mappings."""
