@@ -78,6 +78,4 @@ class Action:
 
     def default_mapping(self) -> dict[str, Any]:
         """The mapping a new subscription starts with: every field's default, in the mapping language."""
-        return {
-            key: declared.default for key, declared in self.fields.items() if declared.default is not None
-        }
+        return {key: declared.default for key, declared in self.fields.items() if declared.default is not None}

@@ -31,7 +31,7 @@ class Subject:
     email: str | None = None
 
 
-class TestCredentials(Protocol):
+class CheckCredentials(Protocol):
     """Asks the vendor whether the settings work. Returns if so, raises one of `errors` if not."""
 
     async def __call__(self, send: Send, settings: Mapping[str, Any], /) -> None: ...
@@ -63,7 +63,7 @@ class Destination:
     actions: tuple[Action, ...]
     presets: tuple[Preset, ...] = ()
     aliases: tuple[str, ...] = ()
-    test: TestCredentials | None = None
+    test: CheckCredentials | None = None
     on_delete: DeleteSubject | None = None
     rate: Rate | None = None
 

@@ -13,8 +13,6 @@
 An action raises these and nothing else; any other exception is a defect of the action, recorded as one.
 """
 
-# ruff: noqa: N818 - these are outcomes and read as such where they are raised.
-
 from tabard.destinations.kit.request import HttpResponse
 
 EXCERPT_BYTES = 2_000

@@ -50,9 +50,7 @@ class Send(Protocol):
 
 def json_request(method: str, url: str, body: Any, headers: Mapping[str, str] | None = None) -> HttpRequest:
     """A request with a JSON body (and its content type)."""
-    return HttpRequest(
-        method, url, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(body)
-    )
+    return HttpRequest(method, url, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(body))
 
 
 def form_request(
