@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tabard.destinations.kit.subscription import compile_node, compile_trigger
-from tabard.destinations.kit.trigger_syntax import AllOf, AnyOf, Node, Condition, TriggerInvalid, parse_trigger
+from tabard.destinations.kit.trigger_syntax import AllOf, AnyOf, Condition, Node, TriggerInvalid, parse_trigger
 
 Peer = Callable[[str], Any]
 
@@ -113,7 +113,12 @@ def from_peer(ast: Any) -> Node:
     if operator in ("=", "!="):
         return Condition(path, operator, str(value))
     signs = {"number_equals": "=", "number_not_equals": "!="}
-    return Condition(path, signs.get(operator, operator), float(value))
+    number = float(value) if _is_numeral(value) else value
+    return Condition(path, signs.get(operator, operator), number)
+
+
+def _is_numeral(value: object) -> bool:
+    return str(value).lstrip("+-").replace(".", "", 1).isdecimal()
 
 
 def parsed(fql: str) -> Node | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tabard.destinations.kit.paths import MISSING, Read
 from tabard.destinations.kit.reserved import read_either_spelling
-from tabard.destinations.kit.trigger_syntax import AllOf, AnyOf, Node, Not, Condition, parse_trigger
+from tabard.destinations.kit.trigger_syntax import AllOf, AnyOf, Condition, Node, Not, parse_trigger
 
 Match = Callable[[Any], bool]
 
