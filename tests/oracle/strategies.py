@@ -1,0 +1,78 @@
+"""Small worlds for hypothesis (docs/identity.md §9): few ids, one text of two kinds, ties, odd values, 15 % controls."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+Event = dict[str, Any]
+
+USERS: list[Any] = ["u1", "u2", "u3", "x", 7, " u1 ", "lead@x.io", "Lead@X.io", "two@x.io"]
+DEVICES: list[Any] = ["a1", "a2", "x", "7"]
+MAILS: list[Any] = ["lead@x.io", "two@x.io", "LEAD@x.io", "three@x.io"]
+ODD: list[Any] = [None, "", "null", "000-0", "undefined", True, [], {"a": 1}, "anonymous"]
+NAMED = ["user:u1", "user:u2", "user:u3", "user:x", "email:lead@x.io", "email:two@x.io", "anon:a1", "anon:a2", "anon:x"]
+CALLS = ["identify", "identify", "identify", "track", "page", "alias", "alias", "group", "ungroup"]
+
+
+def _time(second: int) -> str:
+    return f"2024-05-01T12:00:{second:02d}.000Z"
+
+
+times = st.integers(0, 6).map(_time)
+message_ids = st.integers(0, 40).map(lambda n: f"m{n:02d}")
+
+
+def _some(values: list[Any], odd: float = 0.1) -> st.SearchStrategy[Any]:
+    usual = st.sampled_from(values)
+    return st.integers(0, 99).flatmap(lambda n: st.sampled_from(ODD) if n < odd * 100 else usual)
+
+
+traits = st.dictionaries(
+    st.sampled_from(["plan", "name", "first_name", "age"]),
+    st.sampled_from([None, 1, "v", True, {"k": [1]}, 2.5, ""]),
+    max_size=2,
+)
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> Event:
+    """One call with ids of the small universe; any of them may be absent or odd."""
+    kind = draw(st.sampled_from(CALLS))
+    event: Event = {"messageId": draw(message_ids), "timestamp": draw(times), "type": kind}
+    if draw(st.booleans()):
+        event["userId"] = draw(_some(USERS))
+    if draw(st.booleans()):
+        event["anonymousId"] = draw(_some(DEVICES))
+    if kind == "alias":
+        event["previousId"] = draw(_some(USERS + DEVICES))
+    if kind in ("group", "ungroup"):
+        event["groupId"] = draw(st.sampled_from(["acme", "beta"]))
+    if kind in ("identify", "group"):
+        event["traits"] = draw(traits)
+    if kind == "identify" and draw(st.integers(0, 2)) == 0:
+        event["traits"]["email"] = draw(_some(MAILS))
+    return event
+
+
+@st.composite
+def controls(draw: st.DrawFn) -> Event:
+    """A delete, suppress, unsuppress, cut or uncut of identifiers of the small universe."""
+    kind = draw(st.sampled_from(["delete", "suppress", "unsuppress", "cut", "cut", "uncut"]))
+    event: Event = {"messageId": draw(message_ids), "timestamp": draw(times), "type": kind}
+    if kind in ("cut", "uncut"):
+        event["a"] = draw(st.sampled_from(NAMED))
+        event["b"] = draw(st.sampled_from([*NAMED, "*"]))
+        if kind == "cut" and draw(st.booleans()):
+            event["until"] = draw(times)
+    else:
+        event["ids"] = draw(st.lists(st.sampled_from(NAMED), min_size=1, max_size=2, unique=True))
+    return event
+
+
+events = st.lists(
+    st.integers(0, 99).flatmap(lambda n: controls() if n < 15 else calls()),
+    max_size=14,
+)
+limits = st.fixed_dictionaries(
+    {"max_alias": st.integers(1, 3), "max_owners": st.integers(1, 3), "max_claims": st.integers(1, 3)}
+)
