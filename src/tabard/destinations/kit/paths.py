@@ -31,7 +31,12 @@ _SEPARATOR = re.compile(r"""\.|\[(\d+)\]|\['([^']+)'\]|\["([^"]+)"\]""")
 
 def parse_path(text: str) -> Keys:
     """The keys of a path. `$.` in front is cut once; '', '.' and '$.' are the root, ()."""
-    return tuple(part for part in _SEPARATOR.split(text.removeprefix("$.")) if part)
+    return split_path(text.removeprefix("$."))
+
+
+def split_path(text: str) -> Keys:
+    """The keys of a path as a template writes it, where `$` is a key like any other."""
+    return tuple(part for part in _SEPARATOR.split(text) if part)
 
 
 def member(value: Any, key: str) -> Any:
