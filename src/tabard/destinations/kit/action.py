@@ -58,7 +58,8 @@ class Action:
 
     slug: `createUpdatePerson`: the key by which mappings and subscriptions name it; never changes.
     default_subscription: the trigger offered when someone adds the action by hand, '' for none.
-    perform, perform_batch: see the protocols. An action without `perform_batch` is sent one by one.
+    perform, perform_batch: see the protocols. An action without `perform_batch` is sent one by one; a batch of one
+        is sent with `perform`.
     batch_size, batch_bytes: the most items, and the most bytes of JSON payload, of one batch.
     batch_keys: the payload fields whose values must be equal within a batch (low cardinality).
     rate: the action's own limit, beside the destination's.

@@ -1,12 +1,12 @@
 """A destination: declared data and a little code. docs/writing-a-destination.md shows a whole one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tabard.destinations.kit.action import Action, Rate
 from tabard.destinations.kit.field import Field
-from tabard.destinations.kit.request import Send
+from tabard.destinations.kit.request import HttpRequest, HttpResponse, Send
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class DeleteSubject(Protocol):
     async def __call__(self, send: Send, settings: Mapping[str, Any], subject: Subject, /) -> None: ...
 
 
+def _accepted(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse(200, {"content-type": "application/json"}, b"{}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
     """One declared destination.
@@ -54,6 +58,8 @@ class Destination:
     test: checks the credentials; None where the vendor offers no way.
     on_delete: erases a person at the vendor; None where the vendor offers no way.
     rate: the vendor's limit over all actions of one instance.
+    preview_answer: how the vendor would answer, for an action that asks before it writes (a search that finds
+        nobody); by default 200 and `{}`.
     """
 
     slug: str
@@ -66,6 +72,7 @@ class Destination:
     test: CheckCredentials | None = None
     on_delete: DeleteSubject | None = None
     rate: Rate | None = None
+    preview_answer: Callable[[HttpRequest], HttpResponse] = _accepted
 
     def action(self, slug: str) -> Action:
         """The action of that slug; KeyError naming the known ones otherwise."""

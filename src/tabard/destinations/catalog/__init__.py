@@ -1,0 +1,1 @@
+"""The built-in destinations: a module or package each, with its `destination`."""
