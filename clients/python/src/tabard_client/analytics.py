@@ -1,0 +1,96 @@
+"""The module-level style of the published Python SDKs.
+
+`from customerio import analytics` or `import segment.analytics as analytics` becomes
+`from tabard_client import analytics`; nothing else changes. Set `write_key` and `host` before the first call.
+Calls here never raise, not even for a missing key: that is logged, and the receipt says `success=False`.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from tabard_client.client import Client
+from tabard_client.drops import OnError, Receipt
+from tabard_client.options import Options
+from tabard_client.version import VERSION
+
+__version__ = VERSION
+
+_DEFAULTS = Options()
+
+write_key: str | None = None
+host: str | None = None
+on_error: OnError | None = _DEFAULTS.on_error
+debug: bool = _DEFAULTS.debug
+log_handler: logging.Handler | None = _DEFAULTS.log_handler
+send: bool = _DEFAULTS.send
+sync_mode: bool = _DEFAULTS.sync_mode
+max_queue_size: int = _DEFAULTS.max_queue_size
+gzip: bool = _DEFAULTS.gzip
+timeout: float = _DEFAULTS.timeout
+max_retries: int = _DEFAULTS.max_retries
+proxies: Mapping[str, str] | None = _DEFAULTS.proxies
+oauth_client_id: str | None = None
+oauth_client_key: str | None = None
+oauth_key_id: str | None = None
+oauth_auth_server: str | None = None
+oauth_scope: str | None = None
+
+default_client: Client | None = None
+
+_log = logging.getLogger("tabard_client")
+_lock = threading.RLock()
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _client() -> Client:
+    global default_client  # noqa: PLW0603 - the published SDKs name and use it so
+    if default_client is None:
+        with _lock:
+            if default_client is None:
+                default_client = Client(
+                    write_key or "",
+                    host,
+                    on_error=on_error,
+                    debug=debug,
+                    log_handler=log_handler,
+                    send=send,
+                    sync_mode=sync_mode,
+                    max_queue_size=max_queue_size,
+                    gzip=gzip,
+                    timeout=timeout,
+                    max_retries=max_retries,
+                    proxies=proxies,
+                    oauth_client_id=oauth_client_id,
+                )
+    return default_client
+
+
+def _through(method: Callable[Concatenate[Client, P], R], otherwise: R) -> Callable[P, R]:
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            client = _client()
+        except ValueError as error:
+            _log.error("nothing is sent: %s", error)
+            return otherwise
+        return method(client, *args, **kwargs)
+
+    return call
+
+
+_NOT_SENT = Receipt(False, {})
+
+identify = _through(Client.identify, _NOT_SENT)
+track = _through(Client.track, _NOT_SENT)
+page = _through(Client.page, _NOT_SENT)
+screen = _through(Client.screen, _NOT_SENT)
+group = _through(Client.group, _NOT_SENT)
+alias = _through(Client.alias, _NOT_SENT)
+flush = _through(Client.flush, 0)
+join = _through(Client.join, None)
+shutdown = _through(Client.shutdown, 0)

@@ -1,0 +1,99 @@
+"""Who this request is: an identity bound for a stretch of code, which later calls fall back on.
+
+A browser remembers its person; a server answers many at once, so the memory belongs to the running
+context (thread, task), never to the process.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
+
+_bound: ContextVar["bind | None"] = ContextVar("tabard_identity", default=None)
+
+
+class bind:  # noqa: N801 - read as a statement: `with bind(user_id=…):`
+    """`with bind(user_id=…, anonymous_id=…, context=…)`: calls inside that name nobody are about this person.
+
+    Inside another `bind`, what is left out is taken from there, but the anonymous id of one person is never
+    given to another userId. An id that a call names itself always wins, and then nothing that contradicts it
+    is added: `track("other-user", …)` does not carry this visitor's anonymousId.
+    """
+
+    __slots__ = ("_outer", "anonymous_id", "context", "user_id")
+
+    def __init__(
+        self,
+        user_id: object = None,
+        anonymous_id: object = None,
+        context: Mapping[str, object] | None = None,
+    ) -> None:
+        self.user_id = as_id(user_id)
+        self.anonymous_id = as_id(anonymous_id)
+        self.context: dict[str, object] = dict(context or {})
+        self._outer: bind | None = None
+
+    def __enter__(self) -> Self:
+        outer = self._outer = _bound.get()
+        if outer is not None:
+            self._inherit(outer)
+        _bound.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Not ContextVar.reset: a framework may leave the block in a copy of the context it was entered in.
+        _bound.set(self._outer)
+
+    def _inherit(self, outer: "bind") -> None:
+        self.context = {**outer.context, **self.context}
+        if self.anonymous_id is None and (outer.user_id is None or self.user_id in {None, outer.user_id}):
+            self.anonymous_id = outer.anonymous_id
+        if self.user_id is None and self.anonymous_id in {None, outer.anonymous_id}:
+            self.user_id = outer.user_id
+
+
+def bound() -> bind | None:
+    """The identity bound here, or None."""
+    return _bound.get()
+
+
+def set_user(user_id: object) -> None:
+    """Within a `bind`: this person is `user_id` from now on, as after a login. Elsewhere: nothing."""
+    here = _bound.get()
+    if here is not None:
+        here.user_id = as_id(user_id)
+
+
+def fill_in(message: dict[str, object]) -> None:
+    """Add the bound ids to a message that does not contradict them, and the bound context under its own.
+
+    An `identify` with a userId, where no user is bound yet, is the moment the visitor becomes known: it takes
+    the bound anonymousId along and binds the user for what follows.
+    """
+    here = _bound.get()
+    if here is None:
+        return
+    context = message["context"]
+    if here.context and isinstance(context, Mapping):
+        message["context"] = {**here.context, **context}
+    if message["type"] == "alias":
+        return
+    user_id, anonymous_id = message["userId"], message["anonymousId"]
+    becomes_known = message["type"] == "identify" and here.user_id is None and user_id is not None
+    same_user = user_id in {None, here.user_id} or becomes_known
+    same_visitor = anonymous_id in {None, here.anonymous_id}
+    if not (same_user and same_visitor):
+        return
+    if becomes_known:
+        here.user_id = str(user_id)
+    message["userId"] = here.user_id
+    message["anonymousId"] = here.anonymous_id if anonymous_id is None else anonymous_id
+
+
+def as_id(value: object) -> str | None:
+    """An identifier as text; None for what identifies nobody (None, empty text)."""
+    if value is None or value == "":
+        return None
+    return value if type(value) is str else str(value)

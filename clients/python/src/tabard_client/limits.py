@@ -1,0 +1,22 @@
+"""Every size this client keeps to, with its unit and its reason."""
+
+# The collector refuses a message above 32 KiB and a batch above 500 kB (512,000 bytes here); 475,000 leaves
+# room for the envelope, as in the published SDKs.
+MESSAGE_BYTES_MAX = 32 * 1024
+BATCH_BYTES_MAX = 475_000
+BATCH_MESSAGES_MAX = 2_500
+
+# The collector refuses deeper JSON.
+DEPTH_MAX = 64
+
+# A spool is cut into files of this size, so that what was sent can be deleted while the server is slow.
+SEGMENT_BYTES_MAX = 8 * 1024 * 1024
+# A drained file above this size is emptied rather than kept growing.
+SEGMENT_RESET_BYTES = 256 * 1024
+# Files of dead processes one process holds at a time: each costs a file descriptor.
+ADOPTED_SEGMENTS_MAX = 64
+# What is kept, for a person to look at, of corrupt records and refused messages.
+SET_ASIDE_BYTES_MAX = 16 * 1024 * 1024
+
+# Answers are read up to here; the collector's are far smaller.
+ANSWER_BYTES_MAX = 256 * 1024

@@ -1,0 +1,92 @@
+"""A call's arguments as the message the wire wants. Pure: time and new ids are handed in."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from tabard_client.identity import as_id, fill_in
+from tabard_client.version import VERSION
+
+LIBRARY: Mapping[str, object] = {"name": "tabard-python", "version": VERSION}
+
+# Track calls about a delivery or a piece of content, which have no person (wire rules of Customer.io).
+_NO_PERSON_EVENTS = frozenset({"Report Delivery Event", "Report Content Event"})
+# A naive time this near to now was made by `datetime.now()`, so it is local; an older one is taken for UTC.
+_LOCAL_WITHIN = timedelta(seconds=5)
+
+
+class InvalidCallError(ValueError):
+    """The call cannot become a message; says what is missing and how to give it."""
+
+
+def complete(message: dict[str, object], *, now: datetime, new_id: str) -> None:
+    """Fill in identity, context, time and messageId, and check what the collector would refuse.
+
+    `message` holds the caller's arguments under their wire names. Raises InvalidCallError.
+    """
+    for key in ("context", "integrations"):
+        _must_be(message, key, Mapping, "a dict")
+    message["userId"] = as_id(message["userId"])
+    message["anonymousId"] = as_id(message["anonymousId"])
+    fill_in(message)
+    context = message["context"]
+    message["context"] = {**context, "library": LIBRARY} if isinstance(context, Mapping) else {}
+    message["timestamp"] = _timestamp(message["timestamp"], now)
+    message["messageId"] = as_id(message["messageId"]) or new_id
+    _check(message)
+
+
+def _check(message: dict[str, object]) -> None:
+    match message["type"]:
+        case "identify":
+            _must_be(message, "traits", Mapping, "a dict")
+            traits = message["traits"]
+            if not (isinstance(traits, Mapping) and traits.get("email")):
+                _must_name_someone(message)
+        case "track":
+            _must_be(message, "properties", Mapping, "a dict")
+            _must_be(message, "event", str, "the event's name")
+            if not message["event"]:
+                raise InvalidCallError("event must be the event's name, not empty")
+            if message["event"] not in _NO_PERSON_EVENTS:
+                _must_name_someone(message)
+        case "page" | "screen":
+            _must_be(message, "properties", Mapping, "a dict")
+            for key in ("category", "name"):
+                _must_be(message, key, str | None, "text")
+            _must_name_someone(message)
+        case "group":
+            _must_be(message, "traits", Mapping, "a dict")
+            message["groupId"] = _required_id(message, "groupId")
+        case "alias":
+            message["previousId"] = _required_id(message, "previousId")
+            _required_id(message, "userId")
+
+
+def _must_be(message: Mapping[str, object], key: str, kind: object, words: str) -> None:
+    if not isinstance(message[key], kind):  # type: ignore[arg-type]
+        raise InvalidCallError(f"{key} must be {words}, not {type(message[key]).__name__}")
+
+
+def _must_name_someone(message: Mapping[str, object]) -> None:
+    if message["userId"] is None and message["anonymousId"] is None:
+        raise InvalidCallError("give user_id or anonymous_id, or make the call within `bind(…)`")
+
+
+def _required_id(message: Mapping[str, object], key: str) -> str:
+    value = as_id(message[key])
+    if value is None:
+        raise InvalidCallError(f"{key} is required")
+    return value
+
+
+def _timestamp(value: object, now: datetime) -> str:
+    if value is None:
+        return now.isoformat(timespec="milliseconds")
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, datetime):
+        raise InvalidCallError(f"timestamp must be a datetime or ISO 8601 text, not {type(value).__name__}")
+    if value.tzinfo is None or value.utcoffset() is None:
+        local = value.astimezone()
+        value = local if abs(now - local) < _LOCAL_WITHIN else value.replace(tzinfo=UTC)
+    return value.isoformat(timespec="milliseconds")

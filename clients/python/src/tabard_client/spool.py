@@ -1,0 +1,249 @@
+"""Where accepted messages wait for the server's 200: on disk, or (can lose) in memory. Same four verbs."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from tabard_client.limits import (
+    ADOPTED_SEGMENTS_MAX,
+    MESSAGE_BYTES_MAX,
+    SEGMENT_BYTES_MAX,
+    SEGMENT_RESET_BYTES,
+    SET_ASIDE_BYTES_MAX,
+)
+from tabard_client.segment import SUFFIX, Segment, cut, record
+
+SET_ASIDE = "set-aside.txt"
+
+
+class SpoolFullError(Exception):
+    """The spool is at its bound; the newest message is the one that does not get in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages to send next, and what to settle once they are decided."""
+
+    messages: list[bytes]
+    corrupt: list[bytes] = field(default_factory=list)
+    segment: Segment | None = None
+    end_bytes: int = 0
+
+
+class Spool(Protocol):
+    """`append` from any thread; `take` and `settle` from one thread at a time."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages not yet decided."""
+
+    def append(self, message: bytes) -> None:
+        """Keep one message. Raises SpoolFullError or OSError."""
+
+    def take(self, messages_max: int, bytes_max: int) -> Batch | None:
+        """The next batch, the same until it is settled; None when nothing waits."""
+
+    def settle(self, batch: Batch) -> None:
+        """The batch is decided: delivered, refused or set aside."""
+
+    def may_have_orphans(self) -> bool:
+        """Whether there is anything `adopt` might take over."""
+
+    def adopt(self) -> None:
+        """Take over what dead processes left."""
+
+    def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
+        """Keep, within bounds, what will not be sent, for a person to look at."""
+
+    def close(self) -> None:
+        """Let go of everything; what waits on disk is the next process's. `append` opens anew."""
+
+    def forget(self) -> None:
+        """Drop a forked child's view of its parent's spool: the parent sends it."""
+
+
+class FileSpool:
+    """Segment files in one directory, appended by this process and, once it is dead, sent by another.
+
+    `directory` belongs to one server and write key; processes share it. Raises OSError when it cannot be
+    made, or belongs to another user.
+    """
+
+    def __init__(self, directory: Path, *, bytes_max: int, durable: bool) -> None:
+        self._directory = directory
+        self._bytes_max = bytes_max
+        self._durable = durable
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if directory.stat().st_uid != os.geteuid():
+            raise PermissionError(f"{directory} belongs to another user")
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(f"{directory} is not writable")
+        self._reset()
+
+    def _reset(self) -> None:
+        # Reentrant: a signal handler or a finaliser may call the client while this very lock is held.
+        self._lock = threading.RLock()
+        self._adopted: deque[Segment] = deque()
+        self._own: deque[Segment] = deque()  # the last one is appended to
+
+    @property
+    def waiting(self) -> int:
+        with self._lock:
+            return sum(segment.waiting for segment in self._segments())
+
+    def append(self, message: bytes) -> None:
+        line = record(message)
+        with self._lock:
+            segment = self._writable(len(line))
+            try:
+                segment.append(line, durable=self._durable)
+            except OSError:
+                if self._durable:
+                    # After a failed sync the kernel may have thrown the pages away: never trust this file again.
+                    self._own.append(self._create())
+                raise
+
+    def _writable(self, line_bytes: int) -> Segment:
+        if not self._own or self._own[-1].size_bytes + line_bytes > SEGMENT_BYTES_MAX:
+            self._own.append(self._create())
+        held_bytes = self._own[-1].size_bytes + line_bytes
+        if len(self._own) > 1 or self._adopted or held_bytes > self._bytes_max:
+            held_bytes = sum(segment.size_bytes for segment in self._segments()) + line_bytes
+            if held_bytes > self._bytes_max:
+                raise SpoolFullError(f"{self._bytes_max} bytes are spooled")
+        return self._own[-1]
+
+    def _create(self) -> Segment:
+        segment = Segment.create(self._directory)
+        if self._durable:
+            _sync_directory(self._directory)
+        return segment
+
+    def _segments(self) -> list[Segment]:
+        return [*self._adopted, *self._own]
+
+    def take(self, messages_max: int, bytes_max: int) -> Batch | None:
+        with self._lock:
+            segment = next((one for one in self._segments() if not one.drained), None)
+            if segment is None:
+                return None
+            chunk = segment.read(bytes_max + 2 * MESSAGE_BYTES_MAX)
+            is_end = segment.sent_bytes + len(chunk) >= segment.size_bytes
+        found = cut(chunk, messages_max=messages_max, bytes_max=bytes_max, is_end=is_end)
+        return Batch(found.messages, found.corrupt, segment, segment.sent_bytes + found.consumed_bytes)
+
+    def settle(self, batch: Batch) -> None:
+        segment = batch.segment
+        if segment is None:
+            return
+        with self._lock:
+            segment.acknowledge(batch.end_bytes, len(batch.messages) + len(batch.corrupt))
+            if not segment.drained:
+                return
+            if self._own and segment is self._own[-1]:
+                if segment.size_bytes > SEGMENT_RESET_BYTES:
+                    segment.reset()
+                return
+            (self._adopted if segment in self._adopted else self._own).remove(segment)
+            segment.close()
+
+    def may_have_orphans(self) -> bool:
+        return any(self._directory.glob(f"*{SUFFIX}"))
+
+    def adopt(self) -> None:
+        with self._lock:
+            held = {segment.path for segment in self._segments()}
+            for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+                if len(self._adopted) >= ADOPTED_SEGMENTS_MAX:
+                    return
+                segment = None if path in held else Segment.adopt(path)
+                if segment is None:
+                    continue
+                if segment.drained:
+                    segment.close()
+                else:
+                    self._adopted.append(segment)
+
+    def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
+        lines = b"".join(b"%b %b\n" % (reason.encode(), line) for line in records)
+        fd = os.open(self._directory / SET_ASIDE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if os.fstat(fd).st_size + len(lines) <= SET_ASIDE_BYTES_MAX:
+                os.write(fd, lines)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        with self._lock:
+            for segment in self._segments():
+                segment.close()
+            self._adopted.clear()
+            self._own.clear()
+
+    def forget(self) -> None:
+        for segment in self._segments():
+            segment.forget()
+        self._reset()
+
+
+class MemorySpool:
+    """A bounded queue in memory. It can lose: whatever waits is gone when the process is."""
+
+    def __init__(self, messages_max: int) -> None:
+        self._messages_max = messages_max
+        self.forget()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def append(self, message: bytes) -> None:
+        with self._lock:
+            if len(self._queue) >= self._messages_max:
+                raise SpoolFullError(f"{self._messages_max} messages are queued")
+            self._queue.append(message)
+
+    def take(self, messages_max: int, bytes_max: int) -> Batch | None:
+        messages: list[bytes] = []
+        batch_bytes = 0
+        with self._lock:
+            for message in islice(self._queue, messages_max):
+                batch_bytes += len(message) + 1
+                if messages and batch_bytes > bytes_max:
+                    break
+                messages.append(message)
+        return Batch(messages) if messages else None
+
+    def settle(self, batch: Batch) -> None:
+        with self._lock:
+            for _ in batch.messages:
+                self._queue.popleft()
+
+    def may_have_orphans(self) -> bool:
+        return False
+
+    def adopt(self) -> None:
+        """Nothing outlives a process here."""
+
+    def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
+        """Nothing is kept here; `on_error` is told."""
+
+    def close(self) -> None:
+        """Keep the queue: a later `append` or `flush` goes on with it."""
+
+    def forget(self) -> None:
+        self._lock = threading.RLock()
+        self._queue: deque[bytes] = deque()
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,150 @@
+"""What a web request says about its visitor, whichever framework holds it; none is imported here.
+
+Every Python web request rests on a WSGI environ or an ASGI scope: Django and Flask carry the former
+(`META`, `environ`), Starlette and FastAPI the latter (`scope`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote
+
+from tabard_client.cookies import Identity, identity_from_cookies
+from tabard_client.identity import bind
+
+_UTM = "utm_"
+_DEFAULT_PORTS = {("http", "80"), ("https", "443")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    headers: Mapping[str, str]  # lower-case names
+    peer: str
+    scheme: str
+    host: str
+    path: str
+    query: str
+
+
+def context_from_request(request: object, *, proxies_trusted: int = 0) -> dict[str, object]:
+    """`context` of a request: ip, userAgent, locale, page (url, path, search, referrer) and campaign (utm_*).
+
+    `request` is a WSGI environ, an ASGI scope, or a Django, Flask, Starlette or FastAPI request. Only with
+    `proxies_trusted` = the number of proxies of your own in front are X-Forwarded-For, -Proto and -Host
+    believed; anybody can send them. Raises TypeError for anything else.
+    """
+    facts = _facts(request)
+    headers = facts.headers
+    context: dict[str, object] = {}
+    ip = _ip(facts, proxies_trusted)
+    if ip:
+        context["ip"] = ip
+    if headers.get("user-agent"):
+        context["userAgent"] = headers["user-agent"]
+    locale = headers.get("accept-language", "").split(",")[0].split(";")[0].strip()
+    if locale and locale != "*":
+        context["locale"] = locale
+    context["page"] = _page(facts, proxies_trusted)
+    campaign = _campaign(facts.query)
+    if campaign:
+        context["campaign"] = campaign
+    return context
+
+
+def identity_from_request(request: object) -> Identity:
+    """The identity in the request's cookies; see `identity_from_cookies` for how far to trust it."""
+    return identity_from_cookies(_facts(request).headers.get("cookie"))
+
+
+def bind_request(request: object, *, user_id: object = None, proxies_trusted: int = 0) -> bind:
+    """A `bind` for one request: its context, the browser's anonymousId, and `user_id`, the user you logged in.
+
+    The user id in the cookie is not used: a visitor can write any id into it, and a server's word is trusted.
+    """
+    return bind(
+        user_id,
+        identity_from_request(request).anonymous_id,
+        context_from_request(request, proxies_trusted=proxies_trusted),
+    )
+
+
+def _facts(request: object) -> _Facts:
+    source: object = request
+    for name in ("scope", "META", "environ"):
+        held = getattr(request, name, None)
+        if isinstance(held, Mapping):
+            source = held
+            break
+    if isinstance(source, Mapping):
+        if "REQUEST_METHOD" in source:
+            return _from_environ(source)
+        if source.get("type") in {"http", "websocket"}:
+            return _from_scope(source)
+    raise TypeError(
+        "expected a WSGI environ, an ASGI http scope, or a Django, Flask, Starlette or FastAPI request, "
+        f"not {type(request).__name__}"
+    )
+
+
+def _from_environ(environ: Mapping[str, object]) -> _Facts:
+    def get(name: str) -> str:
+        return str(environ.get(name) or "")
+
+    headers = {
+        name[5:].replace("_", "-").lower(): str(value) for name, value in environ.items() if name.startswith("HTTP_")
+    }
+    scheme = get("wsgi.url_scheme") or "http"
+    host = headers.get("host") or f"{get('SERVER_NAME')}:{get('SERVER_PORT')}"
+    path = quote((get("SCRIPT_NAME") + get("PATH_INFO")).encode("latin-1", "replace")) or "/"
+    return _Facts(headers, get("REMOTE_ADDR"), scheme, host, path, get("QUERY_STRING"))
+
+
+def _from_scope(scope: Mapping[str, object]) -> _Facts:
+    raw = scope.get("headers")
+    headers: dict[str, str] = {}
+    for name, value in raw if isinstance(raw, list | tuple) else ():
+        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    client, server = scope.get("client"), scope.get("server")
+    peer = str(client[0]) if isinstance(client, list | tuple) and client else ""
+    named = ":".join(str(part) for part in server if part) if isinstance(server, list | tuple) else ""
+    query = scope.get("query_string")
+    scheme = {"ws": "http", "wss": "https"}.get(str(scope.get("scheme")), str(scope.get("scheme") or "http"))
+    return _Facts(
+        headers,
+        peer,
+        scheme,
+        headers.get("host") or named,
+        quote(str(scope.get("path") or "/")),
+        query.decode("latin-1") if isinstance(query, bytes) else "",
+    )
+
+
+def _ip(facts: _Facts, proxies_trusted: int) -> str:
+    """The address our outermost proxy saw: what stands left of it in X-Forwarded-For is the visitor's own word."""
+    forwarded = [part.strip() for part in facts.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+    if proxies_trusted > 0 and forwarded:
+        return forwarded[-min(proxies_trusted, len(forwarded))]
+    return facts.peer
+
+
+def _page(facts: _Facts, proxies_trusted: int) -> dict[str, object]:
+    scheme, host = facts.scheme, facts.host
+    if proxies_trusted > 0:
+        scheme = facts.headers.get("x-forwarded-proto", scheme).split(",")[-1].strip()
+        host = facts.headers.get("x-forwarded-host", host).split(",")[-1].strip()
+    name, _, port = host.rpartition(":")
+    if (scheme, port) in _DEFAULT_PORTS:
+        host = name
+    search = f"?{facts.query}" if facts.query else ""
+    page: dict[str, object] = {"url": f"{scheme}://{host}{facts.path}{search}", "path": facts.path, "search": search}
+    referrer = facts.headers.get("referer")
+    if referrer:
+        page["referrer"] = referrer
+    return page
+
+
+def _campaign(query: str) -> dict[str, str]:
+    pairs = parse_qsl(query)
+    found = {key.removeprefix(_UTM): value for key, value in pairs if key.startswith(_UTM)}
+    if "campaign" in found:
+        found["name"] = found.pop("campaign")
+    return found
