@@ -1,7 +1,7 @@
 """Reserved traits in both spellings, the e-mail test and the one date parser (identify-page.txt, wire.md §3.2-3.4)."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 RESERVED: Final = {
@@ -54,14 +54,12 @@ _EMAIL: Final = re.compile(r"[^\s@\"'<>(),;:\\]{1,64}@[^\s@\"'<>(),;:\\.]+(?:\.[
 _EMAIL_LENGTH_MAX: Final = 254
 
 _DIGITS: Final = re.compile(r"[+-]?\d{9,13}(?:\.\d+)?")
-_FRACTION: Final = re.compile(r"(?<=\d)\.(\d+)")
-_COMPACT_OFFSET: Final = re.compile(r"([+-]\d{2})(\d{2})$")
 
 # Epoch numbers from here on are milliseconds: as seconds it would be the year 5138.
 _MILLISECONDS_FROM: Final = 100_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT_MAX_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
-_INSTANT_MIN_MS: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
+INSTANT_MIN_MS: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 
 
 def canonical_trait(key: str) -> str:
@@ -109,33 +107,29 @@ def parse_instant(value: Any) -> int | None:
     if not isinstance(value, str):
         return None
     text = value.strip()
-    if _DIGITS.fullmatch(text):
-        return _from_epoch(float(text))
-    return _from_iso(text)
+    if text[4:5] == "-":
+        return _from_iso(text)
+    return _from_epoch(float(text)) if _DIGITS.fullmatch(text) else None
 
 
 def iso_ms(instant_ms: int) -> str:
     """An instant as ISO-8601 UTC with milliseconds and `Z`, the one form in which we pass times on."""
     seconds, ms = divmod(instant_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"
 
 
 def _from_epoch(number: float) -> int | None:
     if number != number or abs(number) > _INSTANT_MAX_MS:  # noqa: PLR0124 - NaN is unequal to itself
         return None
     ms = round(number) if abs(number) >= _MILLISECONDS_FROM else round(number * 1000)
-    return ms if _INSTANT_MIN_MS <= ms <= _INSTANT_MAX_MS else None
+    return ms if INSTANT_MIN_MS <= ms <= _INSTANT_MAX_MS else None
 
 
 def _from_iso(text: str) -> int | None:
-    if len(text) < len("2024-01-01") or not text[:4].isdigit() or text[4] != "-":
+    if len(text) < len("2024-01-01") or not text[:4].isdigit() or not text[5].isdigit():
         return None
     try:
-        if len(text) == len("2024-01-01"):
-            day = date.fromisoformat(text)
-            return _ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
-        micros = _FRACTION.sub(lambda match: "." + match[1][:6].ljust(6, "0"), text, count=1)
-        moment = datetime.fromisoformat(_COMPACT_OFFSET.sub(r"\1:\2", micros))
+        moment = datetime.fromisoformat(text)
         return _ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None
@@ -145,7 +139,7 @@ def _ms(moment: datetime) -> int | None:
     """Whole milliseconds, the rest cut: a message must not move into the next millisecond by being parsed."""
     since = moment - _EPOCH
     ms = (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
-    return ms if _INSTANT_MIN_MS <= ms <= _INSTANT_MAX_MS else None
+    return ms if INSTANT_MIN_MS <= ms <= _INSTANT_MAX_MS else None
 
 
 def _text(value: Any) -> str:
