@@ -1,0 +1,144 @@
+"""The data folder: where everything lies in it, its format version, its creation."""
+
+import hashlib
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+FORMAT: Final = 1
+"""Version of the folder's layout. The databases have versions of their own (`database.migrate`)."""
+
+
+class Format(msgspec.Struct, frozen=True, kw_only=True):
+    """`format.json`. `profile_secret_sha256` shows that a restored or copied folder kept the secret of its ids."""
+
+    format: int
+    installation: str
+    created_at: int
+    profile_secret_sha256: str
+
+
+class NoInstallation(Exception):
+    """The folder holds no installation; the text names it and the fix."""
+
+
+class FormatTooNew(Exception):
+    """A later release wrote this folder; nothing was touched."""
+
+
+class SecretChanged(Exception):
+    """The profile-id secret is not the one this folder was made with: every profile id would change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The paths of one data folder. Nothing is read or made by naming them."""
+
+    data: Path
+
+    @property
+    def format_file(self) -> Path:
+        """Version and identity of the folder."""
+        return self.data / "format.json"
+
+    @property
+    def keys(self) -> Path:
+        """Secrets (0700, files 0600)."""
+        return self.data / "keys"
+
+    @property
+    def workspace_db(self) -> Path:
+        """Sources and destinations; written by web and CLI."""
+        return self.data / "workspace.db"
+
+    @property
+    def store_db(self) -> Path:
+        """Messages, facts and profiles; written by the resolver."""
+        return self.data / "store.db"
+
+    @property
+    def delivery_db(self) -> Path:
+        """Cursors, counters, parked and dead; written by the deliverer."""
+        return self.data / "delivery.db"
+
+    @property
+    def log(self) -> Path:
+        """The log, a folder a partition."""
+        return self.data / "log"
+
+    @property
+    def run(self) -> Path:
+        """Heartbeats, status, metrics and progress of the running roles; may be removed while nothing runs."""
+        return self.data / "run"
+
+    def exists(self) -> bool:
+        """Whether the folder holds an installation."""
+        return self.format_file.exists()
+
+
+def open_installation(data: Path) -> Installation:
+    """The installation in a folder. Raises `NoInstallation`, `FormatTooNew` or `SecretChanged`."""
+    found = Installation(data)
+    if not found.exists():
+        raise NoInstallation(f"{data} holds no Tabard installation; start `tabard serve --data {data}` once to make it")
+    stated = msgspec.json.decode(found.format_file.read_bytes(), type=Format)
+    if stated.format > FORMAT:
+        raise FormatTooNew(
+            f"{data} has data format {stated.format}, this release knows {FORMAT}; install a newer Tabard"
+        )
+    if _sha256(profile_secret(found)) != stated.profile_secret_sha256:
+        raise SecretChanged(f"{found.keys / 'profile-id'} is not the secret {data} was made with; restore it")
+    return found
+
+
+def make_installation(data: Path, now_ms: int) -> Installation:
+    """Makes the folder with its secrets and `format.json` (last, so that a half-made folder is made again)."""
+    made = Installation(data)
+    data.mkdir(parents=True, exist_ok=True)
+    for folder in (made.keys, made.run, made.log):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    secret_file = made.keys / "profile-id"
+    if not secret_file.exists():
+        write_secret(secret_file, os.urandom(32).hex())
+    stated = Format(
+        format=FORMAT,
+        installation=str(uuid.uuid4()),
+        created_at=now_ms,
+        profile_secret_sha256=_sha256(profile_secret(made)),
+    )
+    write_secret(made.format_file, msgspec.json.format(msgspec.json.encode(stated), indent=1).decode())
+    return made
+
+
+def profile_secret(installation: Installation) -> bytes:
+    """The 32 bytes from which profile ids are made (identity.md §6). It never rotates."""
+    return bytes.fromhex(read_secret(installation.keys / "profile-id"))
+
+
+def read_secret(path: Path) -> str:
+    """The text of a key file. Raises FileNotFoundError with the fix."""
+    try:
+        return path.read_text("utf-8").strip()
+    except FileNotFoundError as problem:
+        raise FileNotFoundError(f"{path} is missing; restore it from a backup (`tabard restore`)") from problem
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Writes a file readable by its owner only, whole or not at all, on disk when this returns."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _sha256(secret: bytes) -> str:
+    return hashlib.sha256(secret).hexdigest()
