@@ -109,7 +109,8 @@ def _table(fields: Mapping[str, Field]) -> Iterator[str]:
     for path, field in _flattened(fields):
         default = "" if field.default is None else f"`{_cell(json.dumps(field.default, ensure_ascii=False))}`"
         needed = "yes" if field.required else ""
-        yield f"| `{path}` | {_type_in_words(field)} | {needed} | {_cell(field.description or field.label)} | {default} |"
+        cells = (f"`{path}`", _type_in_words(field), needed, _cell(field.description or field.label), default)
+        yield f"| {' | '.join(cells)} |"
 
 
 def _flattened(fields: Mapping[str, Field], lead: str = "") -> Iterator[tuple[str, Field]]:
@@ -119,7 +120,7 @@ def _flattened(fields: Mapping[str, Field], lead: str = "") -> Iterator[tuple[st
 
 
 def _type_in_words(field: Field) -> str:
-    words = "date" if field.type == "datetime" else field.type
+    words = str(field.type).replace("datetime", "date")
     if field.choices:
         words = "one of " + ", ".join(f"`{choice}`" for choice in field.choices)
     return f"list of {words}" if field.multiple else f"{words}, secret" if field.secret else words
@@ -149,6 +150,6 @@ def _one_example(key: str, field: Field) -> Any:
     if field.type == "boolean":
         return True
     if field.type in ("number", "integer"):
-        return field.minimum if field.minimum is not None else field.maximum if field.maximum is not None else 1
+        return int(next((bound for bound in (field.minimum, field.maximum) if bound is not None), 1))
     formats = {"email": "cool.person@example.com", "uri": "https://example.com/path"}
     return formats[field.format] if field.format else f"example {key}"
