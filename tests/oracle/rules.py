@@ -1,7 +1,7 @@
 """The identity rules a second time, slow and naive, written from the rules alone: the oracle for the real engine.
 
 It shares no code with `tabard`: it takes the whole set of events at once, derives everything from scratch, and
-remembers nothing. Events are wire-shaped dicts (type, messageId, timestamp, …) or controls, as in spec/identity/examples.json.
+remembers nothing. Events are wire-shaped dicts or controls, as in spec/identity/examples.json.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Small worlds for hypothesis (docs/identity.md §9): few ids, one text of two kinds, ties, odd values, 15 % controls."""
+"""Small worlds for hypothesis (identity.md §9): few ids, one text of two kinds, ties, odd values, 15 % controls."""
 
 from typing import Any
 

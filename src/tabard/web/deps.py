@@ -1,0 +1,97 @@
+"""What the web role needs from the rest of the house, handed in by compose; readers are opened once a thread."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tabard.clock import Clock
+from tabard.settings import Settings
+from tabard.storage.interface import MessageReader, ProfileReader
+from tabard.workspace.types import WorkspaceReader
+
+Json = dict[str, Any]
+
+
+class RejectionReader(Protocol):
+    """What the door refused and kept, newest first, over all collectors."""
+
+    def newest(self, limit: int, source: str | None = None) -> list[Json]:
+        """Rows with `receivedAt`, `source`, `code`, `message`, `field`, `index`, `bytes` and `body` (text, cut)."""
+        ...
+
+
+class IdentityReader(Protocol):
+    """The questions about a person that go behind the profile row (docs/identity.md)."""
+
+    def identity(self, identifier: str) -> Json | None:
+        """The nodes, claims and edges of a profile, each with the message behind it."""
+        ...
+
+    def explain(self, identifier: str) -> Json | None:
+        """Why these identifiers are one person, in sentences, and why near misses are not."""
+        ...
+
+    def traits(self, identifier: str, as_of: int | None = None) -> Json | None:
+        """Each trait with its value, event time, source and messageId; as of an event time (ms) if given."""
+        ...
+
+    def history(self, identifier: str, key: str) -> list[Json]:
+        """Every write of one trait, newest first, with what it replaced."""
+        ...
+
+    def group(self, group_id: str) -> Json | None:
+        """A group's traits and members."""
+        ...
+
+
+class DeliveryReader(Protocol):
+    """The deliverer's books and traces."""
+
+    def books(self) -> dict[str, Json]:
+        """Destination id → its counters, state (`running`, `paused`, `open breaker`…), lag in messages and seconds."""
+        ...
+
+    def dead_letters(self, destination_id: str | None, limit: int) -> list[Json]: ...
+    def trace(self, message_id: str) -> list[Json]: ...
+
+
+class Controls(Protocol):
+    """States controls (delete, suppress, cut …) in the log, so that `rebuild` replays them."""
+
+    def append(self, control: Mapping[str, Any]) -> str:
+        """The position the control was kept at. Raises ValueError naming what is wrong with it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Readers:
+    """One thread's open readers."""
+
+    messages: MessageReader
+    profiles: ProfileReader
+    identity: IdentityReader
+    deliveries: DeliveryReader
+    rejections: RejectionReader
+    workspace: WorkspaceReader
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Everything the web role works with. `token_is_admin` compares in constant time; `session_key` signs cookies."""
+
+    settings: Settings
+    clock: Clock
+    token_is_admin: Callable[[str], bool]
+    session_key: bytes
+    open_readers: Callable[[], Readers]
+    controls: Controls
+    status: Callable[[], Json]
+    _local: threading.local = field(default_factory=threading.local, repr=False)
+
+    def readers(self) -> Readers:
+        """This thread's readers; SQLite handles are not shared between threads."""
+        opened: Readers | None = getattr(self._local, "readers", None)
+        if opened is None:
+            opened = self._local.readers = self.open_readers()
+        return opened
