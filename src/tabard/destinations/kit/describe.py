@@ -36,10 +36,13 @@ def _field_schema(field: Field) -> dict[str, Any]:
     notes = {"title": field.label, **({"description": field.description} if field.description else {})}
     value = _value_schema(field)
     schema = {"type": "array", "items": value} if field.multiple else value
-    if field.allow_null:
-        types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        schema = {**schema, "type": [*types, "null"]}
-    return {**notes, **schema}
+    return {**notes, **(_or_null(schema) if field.allow_null else schema)}
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    choices = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [*types, "null"], **choices}
 
 
 def _value_schema(field: Field) -> dict[str, Any]:
@@ -144,7 +147,7 @@ def _one_example(key: str, field: Field) -> Any:
     if field.choices:
         return field.choices[0]
     if field.type == "object":
-        return example_values(field.properties) if field.properties else {"key": "value"}
+        return example_values(field.properties) or ({"key": "value"} if field.is_open else {})
     if field.type == "datetime":
         return _DATE_EXAMPLES[field.date_form]
     if field.type == "boolean":
