@@ -95,23 +95,27 @@ def open_installation(data: Path) -> Installation:
     return found
 
 
-def make_installation(data: Path, now_ms: int) -> Installation:
-    """Makes the folder with its secrets and `format.json` (last, so that a half-made folder is made again)."""
+def begin_installation(data: Path) -> Installation:
+    """Makes the folder and the profile-id secret. Until `finish_installation` it counts as not made."""
     made = Installation(data)
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in (made.keys, made.run, made.log):
         folder.mkdir(mode=0o700, exist_ok=True)
     secret_file = made.keys / "profile-id"
     if not secret_file.exists():
         write_secret(secret_file, os.urandom(32).hex())
+    return made
+
+
+def finish_installation(installation: Installation, now_ms: int) -> None:
+    """Writes `format.json`: from now on the folder is an installation."""
     stated = Format(
         format=FORMAT,
         installation=str(uuid.uuid4()),
         created_at=now_ms,
-        profile_secret_sha256=_sha256(profile_secret(made)),
+        profile_secret_sha256=_sha256(profile_secret(installation)),
     )
-    write_secret(made.format_file, msgspec.json.format(msgspec.json.encode(stated), indent=1).decode())
-    return made
+    write_secret(installation.format_file, msgspec.json.format(msgspec.json.encode(stated), indent=1).decode())
 
 
 def profile_secret(installation: Installation) -> bytes:

@@ -1,0 +1,1 @@
+"""The commands of `tabard`, one module a family. They parse, call and print; they decide nothing."""

@@ -1,0 +1,118 @@
+"""What every command shares: its options, its one shape of output, its one shape of failure, the exit codes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_PROBLEM: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_NOT_FOUND: Final = 3
+EXIT_INSTALLATION: Final = 4
+EXIT_UNREACHABLE: Final = 5
+
+data_option: Final = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    envvar="TABARD_DATA",
+    show_default=True,
+    help="Folder of the installation.",
+)
+json_option: Final = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on standard output and nothing else."
+)
+
+
+class CommandFailed(click.ClickException):
+    """A command cannot do what it was asked: a name from a closed set, a sentence with the fix, an exit code."""
+
+    def __init__(self, code: str, message: str, exit_code: int = EXIT_PROBLEM) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = exit_code
+
+
+def not_found(what: str, name: str, fix: str) -> CommandFailed:
+    """The failure for a thing that is not there."""
+    return CommandFailed(f"{what.replace(' ', '_')}_unknown", f"there is no {what} {name!r}; {fix}", EXIT_NOT_FOUND)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failure as it is shown."""
+
+    code: str
+    message: str
+    exit_code: int
+
+
+_NAMED: Final = {
+    "NoInstallation": ("no_installation", EXIT_INSTALLATION),
+    "FormatTooNew": ("format_too_new", EXIT_INSTALLATION),
+    "DatabaseTooNew": ("format_too_new", EXIT_INSTALLATION),
+    "DatabaseMissing": ("no_installation", EXIT_INSTALLATION),
+    "SecretChanged": ("secret_changed", EXIT_INSTALLATION),
+    "KeyUnusable": ("key_unusable", EXIT_INSTALLATION),
+    "BusyError": ("database_busy", EXIT_INSTALLATION),
+    "ReadOnlyError": ("disk_read_only", EXIT_INSTALLATION),
+    "FullError": ("disk_full", EXIT_INSTALLATION),
+    "CorruptError": ("database_corrupt", EXIT_INSTALLATION),
+    "SettingsInvalid": ("settings_invalid", EXIT_USAGE),
+    "NameTaken": ("name_taken", EXIT_USAGE),
+    "NameInvalid": ("name_invalid", EXIT_USAGE),
+    "DeclarationInvalid": ("declaration_invalid", EXIT_USAGE),
+    "PermissionError": ("permission_denied", EXIT_INSTALLATION),
+    "FileNotFoundError": ("file_missing", EXIT_NOT_FOUND),
+}
+"""Exceptions that mean a named failure, by class name, so that nothing is loaded to tell them apart."""
+
+
+def failure_of(problem: Exception) -> Failure | None:
+    """The named failure an exception stands for; None for a defect, which is shown with its trace."""
+    if isinstance(problem, CommandFailed):
+        return Failure(problem.code, problem.message, problem.status)
+    if isinstance(problem, click.exceptions.Abort):
+        return Failure("interrupted", "stopped before the end", 130)
+    if isinstance(problem, click.UsageError):
+        hint = f"; see `{problem.ctx.command_path} --help`" if problem.ctx else ""
+        return Failure("usage", f"{problem.format_message().rstrip('.')}{hint}", EXIT_USAGE)
+    for kind in type(problem).__mro__:
+        if kind.__name__ == "LogUnavailable":
+            return Failure(str(getattr(problem, "code", "log_failed")), str(problem), EXIT_INSTALLATION)
+        if kind.__name__ in _NAMED:
+            code, exit_code = _NAMED[kind.__name__]
+            return Failure(code, str(problem), exit_code)
+    return None
+
+
+def show_failure(failure: Failure, *, as_json: bool) -> int:
+    """Prints a failure (standard error, or the JSON document on standard output) and returns its exit code."""
+    if as_json:
+        print_json({"error": {"code": failure.code, "message": failure.message}})
+    else:
+        click.echo(f"tabard: {failure.code}: {failure.message}", err=True)
+    return failure.exit_code
+
+
+def print_json(document: Any) -> None:
+    """Prints one JSON document on standard output."""
+    click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints rows in aligned columns below their heads."""
+    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def example(*lines: str) -> str:
+    """The epilogue of a command's help: how to call it."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

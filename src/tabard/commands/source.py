@@ -1,0 +1,140 @@
+"""`tabard source`: where messages come from, and their write keys."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tabard.clock import SystemClock
+from tabard.commands.frame import data_option, example, json_option, not_found, print_json, print_table
+from tabard.compose.workspace import open_workspace
+from tabard.workspace.sources import checked_name, rotated
+from tabard.workspace.types import Source
+
+
+@click.group(epilog=example("tabard source add shop --kind browser", "tabard source list"))
+def source() -> None:
+    """Sources and their write keys."""
+
+
+@source.command(epilog=example("tabard source add shop --kind browser --origin https://shop.example --json"))
+@click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(["server", "browser"]),
+    default="server",
+    show_default=True,
+    help="browser: the key is public, so it cannot delete people, alias, or claim an e-mail for a userId.",
+)
+@click.option("--permissive", is_flag=True, help="Answer 200 to bad calls too, as Customer.io does; they are kept.")
+@click.option("--origin", "origins", multiple=True, help="Allowed Origin of browsers; repeat it. None given: any.")
+@click.option(
+    "--rate", "rate_per_s", type=click.IntRange(min=0), default=0, help="Most messages a second; 0 = no limit."
+)
+@click.option("--allow-alias", is_flag=True, help="A browser source may join two identifiers.")
+@click.option("--allow-email-claim", is_flag=True, help="A browser source may claim an e-mail for a userId.")
+@click.option("--write-key", default="", help="Use this key instead of a new one (to take over existing clients).")
+@data_option
+@json_option
+def add(name: str, write_key: str, data: Path, as_json: bool, **options: Any) -> None:
+    """Add a source and print its write key."""
+    now_ms = SystemClock().now_ms()
+    made = msgspec.convert(
+        {
+            **options,
+            "id": f"src_{secrets.token_hex(6)}",
+            "name": checked_name(name),
+            "write_keys": {write_key or secrets.token_hex(10): "active"},
+            "created_at": now_ms,
+        },
+        Source,
+    )
+    with open_workspace(data) as workspace:
+        workspace.put_source(made, now_ms)
+    _print_source(made, as_json=as_json)
+
+
+@source.command("list", epilog=example("tabard source list --json"))
+@data_option
+@json_option
+def list_sources(data: Path, as_json: bool) -> None:
+    """List the sources with their write keys."""
+    with open_workspace(data) as workspace:
+        sources = workspace.sources()
+    if as_json:
+        print_json([_document(each) for each in sources])
+        return
+    print_table(
+        ("NAME", "KIND", "STATE", "WRITE KEY", "ID"),
+        (
+            (each.name, each.kind, "enabled" if each.enabled else "disabled", each.write_key, each.id)
+            for each in sources
+        ),
+    )
+
+
+@source.command(epilog=example("tabard source disable shop"))
+@click.argument("name")
+@data_option
+@json_option
+def disable(name: str, data: Path, as_json: bool) -> None:
+    """Refuse a source's calls by name (`source_disabled`)."""
+    _change(name, data, lambda found: msgspec.structs.replace(found, enabled=False), as_json=as_json)
+
+
+@source.command(epilog=example("tabard source enable shop"))
+@click.argument("name")
+@data_option
+@json_option
+def enable(name: str, data: Path, as_json: bool) -> None:
+    """Accept a disabled source's calls again."""
+    _change(name, data, lambda found: msgspec.structs.replace(found, enabled=True), as_json=as_json)
+
+
+@source.command(epilog=example("tabard source rotate shop --keep-old"))
+@click.argument("name")
+@click.option("--keep-old", is_flag=True, help="Go on accepting the present keys; rotate again to retire them.")
+@data_option
+@json_option
+def rotate(name: str, keep_old: bool, data: Path, as_json: bool) -> None:
+    """Give a source a new write key; the old one is refused by name (`key_rotated`)."""
+
+    _change(name, data, lambda found: rotated(found, secrets.token_hex(10), keep_old=keep_old), as_json=as_json)
+
+
+def _change(name: str, data: Path, change: Callable[[Source], Source], *, as_json: bool) -> None:
+    with open_workspace(data) as workspace:
+        found = next((each for each in workspace.sources() if name in (each.name, each.id)), None)
+        if found is None:
+            raise not_found("source", name, "`tabard source list` shows them")
+        changed = change(found)
+        workspace.put_source(changed, SystemClock().now_ms())
+    _print_source(changed, as_json=as_json)
+
+
+def _print_source(source: Source, *, as_json: bool) -> None:
+    document = _document(source)
+    if as_json:
+        print_json(document)
+        return
+    for key, value in document.items():
+        click.echo(f"{key:16} {value}")
+
+
+def _document(source: Source) -> dict[str, Any]:
+    return {
+        "id": source.id,
+        "name": source.name,
+        "kind": source.kind,
+        "writeKey": source.write_key,
+        "enabled": source.enabled,
+        "permissive": source.permissive,
+        "origins": list(source.origins),
+        "ratePerS": source.rate_per_s,
+        "allowAlias": source.allow_alias,
+        "allowEmailClaim": source.allow_email_claim,
+        "createdAt": source.created_at,
+    }

@@ -1,0 +1,1 @@
+"""The only package that picks drivers: it opens what the commands and the roles work with."""
