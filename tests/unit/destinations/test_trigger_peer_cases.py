@@ -1,6 +1,7 @@
 """Every recorded trigger means the same here, but for the oddities listed (docs/actions.md has them for people)."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tabard.destinations.kit.subscription import compile_node, compile_trigger
@@ -186,3 +187,8 @@ def test_each_listed_departure_really_departs(peer: Peer) -> None:
 
 def test_compiling_twice_gives_the_same_trigger() -> None:
     assert compile_trigger('type = "track"') is compile_trigger('type = "track"')
+
+
+def test_each_departure_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "actions.md").read_text("utf-8")
+    assert [reason for reason in DEPARTURES if f"* {reason}" not in page] == []
