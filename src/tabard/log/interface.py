@@ -32,6 +32,10 @@ class LogUnavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class LogFormatUnknown(Exception):
+    """The log was written by a newer release; waiting does not help, starting that release does."""
+
+
 class LogWriter(Protocol):
     """The one writer of a partition. Calls come from one thread at a time; they block until the disk (or broker)
     has it.

@@ -1,1 +1,1 @@
-"""One technology a file; only compose picks them."""
+"""The drivers of the log; only `compose.py` picks one."""
