@@ -15,7 +15,7 @@ from tabard.destinations.kit.payload import PayloadRefused, Problem, compile_fie
 
 KEYS = st.sampled_from(["a", "b", "firstName", "first_name", "@path", "@template", "traits", "0"])
 SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-2, 2) | st.sampled_from(
-    ["", "x", "{{userId}}", "$.userId", "5", "true", "2024-03-05"]
+    [10**400, 10**21, "", "x", "{{userId}}", "$.userId", "5", "true", "2024-03-05"]
 )  # fmt: skip
 JSON = st.recursive(SCALARS, lambda each: st.lists(each, max_size=3) | st.dictionaries(KEYS, each, max_size=3))
 MESSAGES = st.fixed_dictionaries(

@@ -128,6 +128,7 @@ def test_a_liquid_template_is_refused_when_the_mapping_is_saved(template: str, r
         "{{ s" + ' | replace: "x", "xxxxxxxxxx"' * 30 + " }}",
         "{% assign a = s %}" + "{% assign a = a | append: a %}" * 30 + "{{ a }}",
         "{% assign n = 99999 %}" + "{% assign n = n | times: n %}" * 30 + "{{ n }}",
+        "{% assign a = s %}" + "{% capture a %}{{ a }}{{ a }}{% endcapture %}" * 20 + "{{ a }}",
         '{{ (1..999999999) | join: "," }}',
         '{{ "now" | date: "%s" }}',
     ],

@@ -70,7 +70,7 @@ def _number(value: Any) -> int | float:
         return int(value or 0)
     if isinstance(value, str) and len(value) < _DIGITS_MAX and _NUMERAL.fullmatch(value):
         value = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
-    if isinstance(value, int | float) and math.isfinite(value):
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise WrongValue(f"should be a number but it is {kind_of(value)}")
 

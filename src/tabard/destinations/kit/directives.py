@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tabard.destinations.kit.liquid import compile_liquid
+from tabard.destinations.kit.mapping_check import is_empty
 from tabard.destinations.kit.paths import MISSING, Read, parse_path, split_path
 from tabard.destinations.kit.reserved import ReadPath
 from tabard.destinations.kit.text import json_text, text_of
@@ -89,21 +90,16 @@ def _literal(argument: Any, path: str, compiler: Compiler) -> Resolve:
 
 
 def _if(argument: Mapping[str, Any], path: str, compiler: Compiler) -> Resolve:
-    asked = "exists" if argument.get("exists") else "blank"
+    asked = "blank" if is_empty(argument.get("exists")) else "exists"
     value = compiler.compile(argument[asked], f"{path}/{asked}")
     holds = _exists if asked == "exists" else _is_not_blank
     then = compiler.compile(argument["then"], f"{path}/then") if "then" in argument else _missing
-    otherwise = compiler.compile(argument["else"], f"{path}/else") if _is_set(argument.get("else")) else _missing
+    otherwise = _missing if is_empty(argument.get("else")) else compiler.compile(argument["else"], f"{path}/else")
     return lambda root: then(root) if holds(value(root)) else otherwise(root)
 
 
 def _missing(_root: Any) -> Any:
     return MISSING
-
-
-def _is_set(value: Any) -> bool:
-    """Whether JavaScript would take the value for true: all lists and objects are."""
-    return bool(value) or isinstance(value, dict | list)
 
 
 def _exists(value: Any) -> bool:

@@ -168,19 +168,22 @@ def _members(checks: dict[str, Check], *required: str) -> Check:
                 check_member(value[name], f"{path}/{name}", errors)
             elif name in required:
                 errors.append(f'{path} should have field "{name}" but it doesn\'t.')
-        empty = (name for name in required if name in value and _is_empty(value[name]))
+        empty = (name for name in required if name in value and is_empty(value[name]))
         errors.extend(f'{path} requires a "{name}" key.' for name in empty)
 
     return check
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a value counts as not given: null, false, 0 or ''; lists and objects never do."""
     return not value and not isinstance(value, dict | list)
 
 
 def _condition(value: Any, path: str, errors: list[str]) -> None:
     _members(dict.fromkeys(("exists", "blank", "then", "else"), _anything))(value, path, errors)
-    if isinstance(value, dict) and not is_directive(value) and not any(value.get(key) for key in ("exists", "blank")):
+    if not isinstance(value, dict) or is_directive(value):
+        return
+    if all(is_empty(value.get(key)) for key in ("exists", "blank")):
         errors.append(f'{path} requires an "exists" key or a "blank" key.')
 
 

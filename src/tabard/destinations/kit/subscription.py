@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from tabard.destinations.kit.paths import MISSING, Read
+from tabard.destinations.kit.paths import MISSING
 from tabard.destinations.kit.reserved import read_either_spelling
 from tabard.destinations.kit.trigger_syntax import AllOf, AnyOf, Condition, Node, Not, parse_trigger
 
@@ -43,7 +43,7 @@ def compile_trigger(text: str) -> Trigger:
 def compile_node(node: Node) -> Match:
     """The predicate of a trigger's tree."""
     if isinstance(node, Condition):
-        return _test(node)
+        return _condition(node)
     if isinstance(node, Not):
         child = compile_node(node.child)
         return lambda message: not child(message)
@@ -82,10 +82,10 @@ def _any(node: AnyOf, children: list[Match]) -> Match:
 
 def _texts_of_one_field(node: AnyOf) -> tuple[str, frozenset[str]] | None:
     """For `event = "A" or event = "B" …`: the field and the texts; None for anything else."""
-    tests = [child for child in node.children if isinstance(child, Condition) and child.operator == "="]
-    texts = frozenset(test.value for test in tests if isinstance(test.value, str))
-    paths = {test.path for test in tests}
-    if len(tests) != len(node.children) or len(texts) != len(tests) or len(paths) != 1:
+    conditions = [child for child in node.children if isinstance(child, Condition) and child.operator == "="]
+    texts = frozenset(condition.value for condition in conditions if isinstance(condition.value, str))
+    paths = {condition.path for condition in conditions}
+    if len(conditions) != len(node.children) or len(texts) != len(conditions) or len(paths) != 1:
         return None
     path = paths.pop()
     return (path[0], texts) if len(path) == 1 else None
@@ -95,35 +95,30 @@ def _is_in(value: Any, texts: frozenset[str]) -> bool:
     return isinstance(value, str) and value in texts
 
 
-def _test(test: Condition) -> Match:
-    if len(test.path) == 1 and isinstance(test.value, str):
-        key, text = test.path[0], test.value
-        if test.operator == "=":
+def _condition(condition: Condition) -> Match:
+    if len(condition.path) == 1 and isinstance(condition.value, str):
+        key, text = condition.path[0], condition.value
+        if condition.operator == "=":
             return lambda message: bool(message.get(key) == text)
-        if test.operator == "!=":
+        if condition.operator == "!=":
             return lambda message: bool(message.get(key) != text)
-    read = read_either_spelling(test.path)
-    accepts = _accepts(test)
-    return _reading(read, accepts)
-
-
-def _reading(read: Read, accepts: Callable[[Any], bool]) -> Match:
+    read, accepts = read_either_spelling(condition.path), _accepts(condition)
     return lambda message: accepts(read(message))
 
 
-def _accepts(test: Condition) -> Callable[[Any], bool]:
-    """What the test says of the value alone (MISSING, None or any JSON value)."""
-    value = test.value
-    if test.operator in _ORDERINGS:
-        compare, bound = _ORDERINGS[test.operator], float(value or 0)
+def _accepts(condition: Condition) -> Callable[[Any], bool]:
+    """What the condition says of the value alone (MISSING, None or any JSON value)."""
+    value = condition.value
+    if condition.operator in _ORDERINGS:
+        compare, bound = _ORDERINGS[condition.operator], float(value or 0)
         return lambda found: _is_number(found) and compare(found, bound)
-    if test.operator in ("contains", "!contains"):
-        part, wanted = str(value), test.operator == "contains"
+    if condition.operator in ("contains", "!contains"):
+        part, wanted = str(value), condition.operator == "contains"
         return lambda found: isinstance(found, str) and (part in found) is wanted
-    if test.operator in ("match", "!match"):
-        pattern, wanted = glob(str(value)), test.operator == "match"
+    if condition.operator in ("match", "!match"):
+        pattern, wanted = glob(str(value)), condition.operator == "match"
         return lambda found: isinstance(found, str) and pattern(found) is wanted
-    return _equality(value, equal=test.operator == "=")
+    return _equality(value, equal=condition.operator == "=")
 
 
 def _equality(value: str | float | bool | None, *, equal: bool) -> Callable[[Any], bool]:

@@ -28,9 +28,8 @@ def text_of(value: Any) -> str:
 
 def number_text(number: float) -> str:
     """The shortest decimal form that reads back as the number: 1, 0.5, 1e-7, 1e+21. Integers keep every digit."""
-    if isinstance(number, int) and abs(number) < 10**_EXPONENT_FROM:
+    if isinstance(number, int):
         return str(number)
-    number = float(number)
     if number.is_integer() and abs(number) < 10**_EXPONENT_FROM:
         return str(int(number))
     mantissa, mark, exponent = repr(number).partition("e")
