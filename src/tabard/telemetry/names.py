@@ -34,6 +34,11 @@ DOOR_METRICS: Final = (
     Metric("tabard_messages_rejected", _C, "Messages refused at the door, by reason.", ("source", "reason")),
 )
 
+LOG_METRICS: Final = (
+    Metric("tabard_log_commit_seconds", _H, "Time of one durable commit of the log.", ("partition",)),
+    Metric("tabard_log_wal_bytes", _G, "Size of the write-ahead log of the segment being written.", ("partition",)),
+)
+
 RESOLVER_METRICS: Final = (
     Metric("tabard_messages_stored", _C, "Messages resolved into the store.", ("source",)),
     Metric("tabard_messages_duplicate", _C, "Copies of messages that were already stored.", ("source",)),
@@ -43,4 +48,4 @@ DELIVERY_METRICS: Final = (
     Metric("tabard_deliveries", _C, "Deliveries ended, by destination and outcome.", ("destination", "outcome")),
 )
 
-METRICS: Final = DOOR_METRICS + RESOLVER_METRICS + DELIVERY_METRICS
+METRICS: Final = DOOR_METRICS + LOG_METRICS + RESOLVER_METRICS + DELIVERY_METRICS

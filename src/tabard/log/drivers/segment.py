@@ -92,6 +92,15 @@ def remove(path: Path) -> None:
         path.with_name(path.name + companion).unlink(missing_ok=True)
 
 
+def size(path: Path) -> int:
+    """The bytes a segment takes on disk with its companions; 0 when it is gone."""
+    total = 0
+    for companion in _COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            total += path.with_name(path.name + companion).stat().st_size
+    return total
+
+
 def create(folder: Path, description: Description, vfs: str = "") -> None:
     """Makes an empty segment that appears whole under its name, or not at all."""
     draft = folder / _DRAFT

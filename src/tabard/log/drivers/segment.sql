@@ -24,7 +24,7 @@ INSERT INTO segment (log_id, partition, first_offset, created_ms, probed_ms) VAL
 
 -- name: open_writer
 PRAGMA synchronous = FULL;
-PRAGMA wal_autocheckpoint = 1000;
+PRAGMA wal_autocheckpoint = 256;
 
 -- name: description
 SELECT log_id, partition, first_offset, created_ms FROM segment;

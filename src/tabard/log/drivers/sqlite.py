@@ -29,6 +29,7 @@ from tabard.log.drivers.segment import (
 from tabard.log.interface import LogEntry, LogUnavailable, OffsetGone
 from tabard.log.lock import PartitionLock
 from tabard.log.log_id import open_log, sync_folder
+from tabard.telemetry.metrics import gauge, observe
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class SqliteLogWriter:
         require_sqlite()
         self._folder = root / str(partition)
         self._partition = partition
+        self._label = str(partition)
         self._options = options
         self._clock = clock
         self._segment: _Tail | None = None
@@ -81,18 +83,18 @@ class SqliteLogWriter:
     def partition(self) -> int:
         return self._partition
 
-    @property
-    def wal_bytes(self) -> int:
-        """The size of the write-ahead log of the open segment, for the metric."""
-        return self._segment.wal_bytes if self._segment else 0
-
     def append(self, values: Sequence[bytes]) -> int:
         """The offset of the first value once all are on disk; see `LogWriter.append`."""
         if not values:
             raise ValueError("an append needs at least one value")
+        started_s = self._clock.monotonic_s()
         with named_refusals(self._folder):
             self._require_free_disk()
-            return self._writable().append(values)
+            segment = self._writable()
+            first = segment.append(values)
+            observe("tabard_log_commit_seconds", self._clock.monotonic_s() - started_s, partition=self._label)
+            gauge("tabard_log_wal_bytes", segment.wal_bytes, partition=self._label)
+            return first
 
     def check(self) -> None:
         """Commits now, without a message; see `LogWriter.check`."""
