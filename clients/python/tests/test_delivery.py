@@ -420,3 +420,15 @@ def test_a_proxy_is_used_when_named(make_client: Make, recorder: Recorder) -> No
     assert client.flush(5) == 0
     assert recorder.calls[0].path == "http://collector.invalid/v1/batch"
     assert recorder.calls[0].headers["host"] == "collector.invalid"
+
+
+def test_a_sync_mode_client_that_is_dropped_leaves_its_messages_to_the_next(
+    make_client: Make, recorder: Recorder, spool_dir: Path
+) -> None:
+    recorder.stop()
+    client = Client("key", recorder.url, sync_mode=True)
+    client.track("u1", "a")
+    del client
+    recorder.start()
+    make_client()
+    recorder.wait_for(lambda: len(recorder.messages) == 1)

@@ -3,6 +3,7 @@
 
 import atexit
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -55,7 +56,10 @@ class Client:
         url = server_url(address)
         self._spool = _open_spool(address, key, settings)
         self._sender = _sender(url, key, self._spool, self._books, settings)
-        if settings.send and not settings.sync_mode and self._spool.may_have_orphans():
+        if settings.sync_mode:
+            # Without a thread that holds on to it, a client that is dropped must let go of its spool itself.
+            weakref.finalize(self, self._sender.stop, 0).atexit = False
+        elif settings.send and self._spool.may_have_orphans():
             self._sender.wake()
 
     def identify(

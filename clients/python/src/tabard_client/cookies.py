@@ -6,7 +6,7 @@ Cookies set by a server also outlive Safari's seven-day limit on script cookies.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, unquote
@@ -32,8 +32,9 @@ class Identity:
 class Response(Protocol):
     """Any response with Django's, Flask's and Starlette's `set_cookie`."""
 
-    def set_cookie(self, key: str, value: str = ..., **attributes: object) -> object:
-        """Add a Set-Cookie header."""
+    @property
+    def set_cookie(self) -> Callable[..., object]:
+        """Adds a Set-Cookie header: name, value, and max_age, path, domain, secure, httponly, samesite."""
 
 
 def identity_from_cookies(cookies: Mapping[str, str] | str | None) -> Identity:

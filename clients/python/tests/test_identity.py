@@ -1,0 +1,112 @@
+"""On a server too, future calls reference the identified person: bound to the request, never to the process."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from tabard_client import Client, bind, set_user
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client("key", send=False)
+
+
+def ids(message: dict[str, object]) -> tuple[object, object]:
+    return message["userId"], message["anonymousId"]
+
+
+def test_calls_within_a_bind_need_no_id(client: Client) -> None:
+    with bind(user_id=7, anonymous_id="anon", context={"ip": "1.2.3.4", "page": {"path": "/"}}):
+        message = client.track(event="a", context={"page": {"path": "/own"}}).message
+    assert ids(message) == ("7", "anon")
+    assert message["context"]["ip"] == "1.2.3.4"  # type: ignore[index]
+    assert message["context"]["page"] == {"path": "/own"}  # type: ignore[index]
+    assert not client.track(event="outside").success
+
+
+def test_identify_makes_the_visitor_known_for_the_calls_that_follow(client: Client) -> None:
+    with bind(anonymous_id="anon"):
+        assert ids(client.page().message) == (None, "anon")
+        assert ids(client.identify("u1", {"email": "a@b.c"}).message) == ("u1", "anon")
+        assert ids(client.track(event="a").message) == ("u1", "anon")
+        assert ids(client.group(group_id="acme").message) == ("u1", "anon")
+
+
+def test_a_call_about_somebody_else_takes_nothing_from_the_bound_person(client: Client) -> None:
+    with bind(user_id="admin", anonymous_id="admin-browser"):
+        assert ids(client.identify("customer", {"plan": "pro"}).message) == ("customer", None)
+        assert ids(client.track("customer", "Refunded").message) == ("customer", None)
+        assert ids(client.track(event="a", anonymous_id="other-browser").message) == (None, "other-browser")
+        assert ids(client.track(event="Logged in").message) == ("admin", "admin-browser")
+        assert ids(client.track("admin", "a").message) == ("admin", "admin-browser")
+
+
+def test_naming_a_user_in_a_track_does_not_join_an_unknown_visitor_to_them(client: Client) -> None:
+    with bind(anonymous_id="visitor"):
+        assert ids(client.track("inviter", "Invitation opened").message) == ("inviter", None)
+        assert ids(client.track(event="a").message) == (None, "visitor")
+
+
+def test_alias_takes_no_bound_ids(client: Client) -> None:
+    with bind(user_id="u1", anonymous_id="anon"):
+        assert not client.alias("old").success
+        assert ids(client.alias("old", "new").message) == ("new", None)
+
+
+def test_an_inner_bind_inherits_but_never_mixes_two_people(client: Client) -> None:
+    with bind(anonymous_id="anon", context={"ip": "1.2.3.4"}):
+        with bind(user_id="u1"):
+            assert ids(client.track(event="a").message) == ("u1", "anon")
+            with bind(user_id="u2", context={"locale": "de"}):
+                message = client.track(event="a").message
+                assert ids(message) == ("u2", None)
+                assert message["context"]["ip"] == "1.2.3.4"  # type: ignore[index]
+                assert message["context"]["locale"] == "de"  # type: ignore[index]
+            with bind(anonymous_id="another-browser"):
+                assert ids(client.track(event="a").message) == (None, "another-browser")
+        assert ids(client.track(event="a").message) == (None, "anon")
+
+
+def test_set_user_is_for_the_rest_of_the_bind_also_from_a_worker_thread(client: Client) -> None:
+    with bind(anonymous_id="anon"), ThreadPoolExecutor(1) as pool:
+        pool.submit(copy_context().run, set_user, "u1").result()
+        assert ids(client.track(event="a").message) == ("u1", "anon")
+    set_user("nobody is bound: nothing happens")
+    assert not client.track(event="a").success
+
+
+def test_requests_answered_at_the_same_time_do_not_see_each_other(client: Client) -> None:
+    async def request(number: int) -> tuple[object, object]:
+        with bind(anonymous_id=f"anon{number}"):
+            await asyncio.sleep(0.001 * (number % 3))
+            client.identify(f"user{number}")
+            await asyncio.sleep(0.001)
+            return ids(client.track(event="a").message)
+
+    async def all_requests() -> list[Any]:
+        return await asyncio.gather(*(request(number) for number in range(50)))
+
+    assert asyncio.run(all_requests()) == [(f"user{number}", f"anon{number}") for number in range(50)]
+
+
+def test_a_new_thread_knows_nobody(client: Client) -> None:
+    seen: list[bool] = []
+    with bind(user_id="u1"):
+        thread = threading.Thread(target=lambda: seen.append(client.track(event="a").success))
+        thread.start()
+        thread.join()
+    assert seen == [False]
+
+
+def test_leaving_in_another_copy_of_the_context_raises_nothing(client: Client) -> None:
+    """FastAPI runs the two halves of a plain `yield` dependency in different contexts."""
+    stack = ExitStack()
+    copy_context().run(stack.enter_context, bind(user_id="u1"))
+    copy_context().run(stack.close)
+    assert not client.track(event="a").success
