@@ -8,7 +8,18 @@ from typing import Final
 import apsw
 import msgspec
 
-from tabard.log.drivers.segment import SQL, Chunk, Description, firsts, open_to_read, path_of, remove, size
+from tabard.log.drivers.sqlite.segment import (
+    SQL,
+    Chunk,
+    Description,
+    described,
+    firsts,
+    open_to_read,
+    partitions,
+    path_of,
+    remove,
+    size,
+)
 from tabard.log.interface import LogFormatUnknown, LogUnavailable, Progress
 from tabard.log.log_id import open_log, sync_folder
 from tabard.log.progress import replace
@@ -33,7 +44,7 @@ class SqliteRetention:
         """
         closed: list[ClosedSegment] = []
         log_bytes = 0
-        for partition in _partitions(self._root):
+        for partition in partitions(self._root):
             folder = self._root / str(partition)
             found = self._closed(folder, partition, now_ms)
             log_bytes += sum(each.bytes for each in found) + sum(
@@ -85,7 +96,7 @@ def check_integrity(root: Path) -> IntegrityReport:
     """
     report = IntegrityReport()
     log_id = open_log(root)
-    for partition in _partitions(root):
+    for partition in partitions(root):
         report.partitions += 1
         folder = root / str(partition)
         known = firsts(folder)
@@ -104,14 +115,14 @@ def _problems(path: Path, expected: Description, successor: int | None, report: 
         yield f"{path}: {problem}"
         return
     try:
-        found = Description(*connection.execute(SQL["description"]).get)
+        found = described(connection, path)
         if msgspec.structs.replace(found, created_ms=0) != expected:
             yield f"{path}: belongs elsewhere, it says partition {found.partition}, offset {found.first_offset}"
         damage = connection.pragma("integrity_check")
         if damage != "ok":
             yield f"{path}: {damage}"
         yield from _chunk_problems(connection, path, expected.first_offset, successor, report)
-    except (apsw.Error, TypeError) as problem:
+    except (apsw.Error, LogUnavailable) as problem:
         yield f"{path}: {problem}"
     finally:
         connection.close()
@@ -133,7 +144,3 @@ def _chunk_problems(
         offset = chunk.end
     if successor is not None and offset != successor:
         yield f"{path}: ends at offset {offset}, the next segment begins at {successor}"
-
-
-def _partitions(root: Path) -> list[int]:
-    return sorted(int(entry.name) for entry in root.iterdir() if entry.name.isdecimal())

@@ -92,18 +92,35 @@ def remove(path: Path) -> None:
         path.with_name(path.name + companion).unlink(missing_ok=True)
 
 
+def partitions(root: Path) -> list[int]:
+    """The partitions of the log at `root`, ascending."""
+    return sorted(int(entry.name) for entry in root.iterdir() if entry.name.isdecimal())
+
+
+def described(connection: apsw.Connection, path: Path) -> Description:
+    """What an open segment says of itself. Raises `LogUnavailable("log_corrupt")` when it says nothing."""
+    row = connection.execute(SQL["description"]).get
+    if row is None:
+        raise LogUnavailable("log_corrupt", f"{path} does not say what it is")
+    return Description(*row)
+
+
 def size(path: Path) -> int:
     """The bytes a segment takes on disk with its companions; 0 when it is gone."""
-    total = 0
-    for companion in _COMPANIONS:
-        with contextlib.suppress(FileNotFoundError):
-            total += path.with_name(path.name + companion).stat().st_size
-    return total
+    return sum(_size(path.with_name(path.name + companion)) for companion in _COMPANIONS)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def create(folder: Path, description: Description, vfs: str = "") -> None:
     """Makes an empty segment that appears whole under its name, or not at all."""
     draft = folder / _DRAFT
+    target = path_of(folder, description.first_offset)
     remove(draft)
     connection = apsw.Connection(str(draft), vfs=vfs or None)
     try:
@@ -112,7 +129,8 @@ def create(folder: Path, description: Description, vfs: str = "") -> None:
         connection.execute(f"PRAGMA user_version = {FORMAT}; COMMIT").fetchall()
     finally:
         connection.close()
-    draft.rename(path_of(folder, description.first_offset))
+    remove(target)  # one that stands here never held an append that succeeded
+    draft.rename(target)
     sync_folder(folder)
 
 
@@ -134,8 +152,7 @@ def open_to_read(path: Path, *, closed: bool) -> apsw.Connection:
 
     Then, with nothing left in its write-ahead log, it is read without locks and leaves no files behind.
     """
-    wal = path.with_name(path.name + "-wal")
-    immutable = "?immutable=1" if closed and (not wal.exists() or not wal.stat().st_size) else ""
+    immutable = "?immutable=1" if closed and not _size(path.with_name(path.name + "-wal")) else ""
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     connection = apsw.Connection(path.absolute().as_uri() + immutable, flags=flags)
     try:
