@@ -59,7 +59,7 @@ def environ(**headers: str) -> dict[str, Any]:
         path="/käse",
         base_url="https://shop.example.com",
         query_string="utm_campaign=spring&utm_source=mail&x=1",
-        headers=all_headers,
+        headers=list(all_headers.items()),
         environ_base={"REMOTE_ADDR": "10.0.0.9"},
     ).get_environ()
 
