@@ -3,8 +3,9 @@
 `tabard settings` lists them; docs/settings.md is held against this file by a test. A name ends in its unit.
 """
 
+import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -33,6 +34,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     tls_cert: Annotated[str, _about("PEM certificate chain of the collector; with tls_key it speaks https.")] = ""
     tls_key: Annotated[str, _about("PEM private key of the collector.")] = ""
+    role_hung_s: Annotated[
+        float, _about("A role without a heartbeat for so long is killed and started again.", ge=1)
+    ] = 60.0
     log_json: Annotated[bool, _about("Logs as JSON lines instead of text.")] = False
     log_level: Annotated[str, _about("Least level that is logged: DEBUG, INFO, WARNING or ERROR.")] = "INFO"
 
@@ -101,12 +105,24 @@ def load(
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
     """The settings of the layers given, later ones winning; unset is absent or None. Raises `SettingsInvalid`."""
+    settings, _ = load_with_origins(file=file, environ=environ, flags=flags)
+    return settings
+
+
+def load_with_origins(
+    *,
+    file: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[Settings, dict[str, str]]:
+    """As `load`, with the layer each setting came from: `default`, `file`, `environment` or `flag`."""
     layers: dict[str, Mapping[str, Any]] = {
         "file": file or {},
         "environment": _from_environment(environ or {}),
         "flag": {name: value for name, value in (flags or {}).items() if value is not None},
     }
     merged: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.__struct_fields__, "default")
     problems: list[str] = []
     for layer, values in layers.items():
         for name, value in values.items():
@@ -115,13 +131,50 @@ def load(
                 problems.append(f"{layer}: {name}: {problem}")
             else:
                 merged[name] = value
+                origins[name] = layer
     if problems:
         raise SettingsInvalid("; ".join(problems))
     settings = msgspec.convert(merged, Settings, strict=False)
     relations = _relations(settings)
     if relations:
         raise SettingsInvalid("; ".join(relations))
-    return settings
+    return settings, origins
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without its settings, for a child that is handed them whole; keys stay."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _NOT_SETTINGS
+    }
+
+
+def collector_url(settings: Settings) -> str:
+    """The URL under which clients reach the collector: `public_url`, else its own address."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    return f"{'https' if settings.tls_cert else 'http'}://{settings.collect}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` can be reached from this machine only."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def descriptions() -> dict[str, str]:
+    """What each setting is for, by name."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {
+        name: next(str(meta.description) for meta in get_args(hint)[1:] if isinstance(meta, Meta))
+        for name, hint in hints.items()
+    }
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -150,4 +203,11 @@ def _relations(settings: Settings) -> list[str]:
         )
     if bool(settings.tls_cert) != bool(settings.tls_key):
         problems.append("tls_cert and tls_key go together: give both or none")
+    if not settings.public_url and not is_loopback(settings.collect):
+        problems.append(
+            f"collect is {settings.collect}, which other machines reach: set public_url to the URL that clients use, "
+            "since the settings document and the snippet name it"
+        )
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        problems.append("public_url begins with http:// or https://, as in https://data.example.com")
     return problems

@@ -28,6 +28,16 @@ def configure(*, as_json: bool, level: str = "INFO", role: str = "") -> None:
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(handlers=[_FromLibraries()], level=logging.WARNING, force=True)
+
+
+class _FromLibraries(logging.Handler):
+    """What a library logs by the standard way becomes a line of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger().log(
+            record.levelno, "library.said", library=record.name, text=record.getMessage(), exc_info=record.exc_info
+        )
 
 
 def logger() -> Any:

@@ -1,43 +1,75 @@
-"""The metrics of `names.METRICS` as Prometheus objects, shared by all processes of an installation.
+"""The metrics of `names.METRICS` as Prometheus objects; `share` joins the numbers of all roles of an installation."""
 
-With `PROMETHEUS_MULTIPROC_DIR` set before import (compose does it), every role's numbers are in one `/metrics` answer.
-"""
+import os
+from pathlib import Path
+from typing import Any, Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from tabard.telemetry.names import METRICS, MetricKind
+from tabard.telemetry.names import METRICS, Metric, MetricKind
 
-
-def _build() -> tuple[dict[str, Counter], dict[str, Gauge], dict[str, Histogram]]:
-    counters: dict[str, Counter] = {}
-    gauges: dict[str, Gauge] = {}
-    histograms: dict[str, Histogram] = {}
-    for metric in METRICS:
-        if metric.kind is MetricKind.COUNTER:
-            counters[metric.name] = Counter(metric.name, metric.help, metric.labels)
-        elif metric.kind is MetricKind.GAUGE:
-            gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, multiprocess_mode="mostrecent")
-        else:
-            histograms[metric.name] = Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets)
-    return counters, gauges, histograms
+_DECLARED: Final = {metric.name: metric for metric in METRICS}
+_registry = CollectorRegistry()
+_shared: Path | None = None
+_made: dict[str, Any] = {}
+_labelled: dict[tuple[Any, ...], Any] = {}
 
 
-_counters, _gauges, _histograms = _build()
+def share(folder: Path, role: str) -> None:
+    """Keeps this process's numbers in `folder`, under the role's name, so that a restarted role counts on.
+
+    To be called before the first number. The name must hold no underscore.
+    """
+    global _shared  # noqa: PLW0603 (one process, one place for its numbers)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue(lambda: role)  # type: ignore[no-untyped-call]
+    _shared = folder
 
 
 def count(name: str, amount: float = 1, **labels: str) -> None:
     """Adds to a counter that `names.METRICS` declares. Raises KeyError for a name it does not."""
-    counter = _counters[name]
-    (counter.labels(**labels) if labels else counter).inc(amount)
+    _metric(name, labels).inc(amount)
 
 
 def gauge(name: str, value: float, **labels: str) -> None:
     """Sets a declared gauge."""
-    target = _gauges[name]
-    (target.labels(**labels) if labels else target).set(value)
+    _metric(name, labels).set(value)
 
 
 def observe(name: str, value: float, **labels: str) -> None:
     """Adds one observation to a declared histogram."""
-    target = _histograms[name]
-    (target.labels(**labels) if labels else target).observe(value)
+    _metric(name, labels).observe(value)
+
+
+def render(folder: Path | None = None) -> tuple[bytes, str]:
+    """All numbers in the Prometheus text format and its content type.
+
+    Those of every role that shares `folder` (default: the folder this process shares), else of this process alone.
+    """
+    folder = folder or _shared
+    if folder is None:
+        return generate_latest(_registry), CONTENT_TYPE_LATEST
+    joined = CollectorRegistry()
+    multiprocess.MultiProcessCollector(joined, path=str(folder))  # type: ignore[no-untyped-call]
+    return generate_latest(joined), CONTENT_TYPE_LATEST
+
+
+def _metric(name: str, labels: dict[str, str]) -> Any:
+    key = (name, *labels.items())
+    found = _labelled.get(key)
+    if found is None:
+        metric = _made.get(name)
+        if metric is None:
+            metric = _made[name] = _make(_DECLARED[name])
+        found = _labelled[key] = metric.labels(**labels) if labels else metric
+    return found
+
+
+def _make(metric: Metric) -> Counter | Gauge | Histogram:
+    if metric.kind is MetricKind.COUNTER:
+        return Counter(metric.name, metric.help, metric.labels, registry=_registry)
+    if metric.kind is MetricKind.GAUGE:
+        return Gauge(metric.name, metric.help, metric.labels, registry=_registry, multiprocess_mode="mostrecent")
+    return Histogram(metric.name, metric.help, metric.labels, registry=_registry, buckets=metric.buckets)

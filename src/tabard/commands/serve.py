@@ -1,0 +1,103 @@
+"""`tabard serve`: everything in one command."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tabard.clock import SystemClock
+from tabard.commands.frame import EXIT_INSTALLATION, CommandFailed, example
+from tabard.commands.role_options import settings_of, settings_options
+from tabard.compose.first_start import Opened, open_or_make
+from tabard.compose.listening import reserved
+from tabard.compose.supervisor import Role, Supervisor
+from tabard.settings import Settings, collector_url
+from tabard.storage.sqlite.installation import write_secret
+from tabard.telemetry import logging
+
+
+@click.command(
+    epilog=example("tabard serve", "tabard serve --data /var/lib/tabard --public-url https://data.example.com")
+)
+@settings_options
+def serve(**options: Any) -> None:
+    """Start everything: collector, resolver, deliverer and web.
+
+    Each runs as a process of its own; one that dies or hangs is started again. SIGTERM stops them in order. The first
+    start makes the data folder with a source "default" and prints its write key and the admin token once.
+    """
+    settings = settings_of(options)
+    logging.configure(as_json=settings.log_json, level=settings.log_level, role="supervisor")
+    opened = open_or_make(Path(settings.data), os.environ, SystemClock())
+    run = opened.installation.run
+    with _only_supervisor(run), reserved(settings.collect) as collect, reserved(settings.web) as web:
+        settings = msgspec.structs.replace(settings, collect=collect, web=web)
+        config = run / "settings.json"
+        write_secret(config, msgspec.json.encode({"settings": settings}).decode())
+        _clear(run / "metrics")
+        Supervisor(
+            _roles(settings, config),
+            run,
+            hung_after_s=settings.role_hung_s,
+            on_ready=lambda: _announce(settings, opened),
+        ).run()
+
+
+def _roles(settings: Settings, config: Path) -> list[Role]:
+    common = ("--config", str(config))
+    collectors = [
+        Role(f"collector-{number}", ("collect", *common, "--partition", str(number)))
+        for number in range(1, settings.collectors + 1)
+    ]
+    deliverers = [
+        Role(f"deliverer-{number}", ("deliver", *common, "--number", str(number)))
+        for number in range(1, settings.deliverers + 1)
+    ]
+    return [*collectors, Role("web-1", ("web", *common)), Role("resolver-1", ("resolve", *common)), *deliverers]
+
+
+@contextlib.contextmanager
+def _only_supervisor(run: Path) -> Iterator[None]:
+    descriptor = os.open(run / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            raise CommandFailed(
+                "already_running", f"`tabard serve` runs on {run.parent} already; stop it first", EXIT_INSTALLATION
+            ) from problem
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear(metrics: Path) -> None:
+    metrics.mkdir(mode=0o700, exist_ok=True)
+    for path in metrics.glob("*.db"):
+        path.unlink()
+
+
+def _announce(settings: Settings, opened: Opened) -> None:
+    url, web_url = collector_url(settings), f"http://{settings.web}"
+    source = opened.first_source
+    document: dict[str, Any] = {"collector": url, "web": web_url, "data": settings.data}
+    if source:
+        document |= {"writeKey": source.write_key, "adminToken": opened.admin_token}
+    if settings.log_json:
+        click.echo(msgspec.json.encode(document).decode())
+        return
+    click.echo(f"\n  collector    {url}\n  web          {web_url}\n  data         {settings.data}")
+    if source:
+        kept = opened.installation.keys / "admin-token"
+        body = '{"userId": "u1", "traits": {"email": "ann@example.com", "firstName": "Ann"}}'
+        click.echo(
+            f"  write key    {source.write_key}   (source {source.name})\n"
+            f"  admin token  {opened.admin_token}   (shown once; kept in {kept})\n\n"
+            f"  curl -u {source.write_key}: -H 'Content-Type: application/json' {url}/v1/identify \\\n"
+            f"    -d '{body}'\n"
+        )

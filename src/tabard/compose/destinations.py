@@ -1,0 +1,81 @@
+"""Destination instances as an operator handles them: checked by their declaration, secrets sealed and opened."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from tabard.delivery.compiled import InstanceUnusable, compile_instance
+from tabard.destinations.kit.destination import Destination
+from tabard.destinations.registry import Registry, load_registry
+from tabard.storage.sqlite.installation import Installation
+from tabard.storage.sqlite.keys import SealingKeys, sealing_keys
+from tabard.workspace.declaration import DeclarationInvalid, SubscriptionDeclared
+from tabard.workspace.types import DestinationInstance
+
+
+def registry_of(installation: Installation) -> Registry:
+    """The built-in destinations, those of the folder `plugins/` in the data folder, those of installed packages."""
+    return load_registry(installation.data / "plugins")
+
+
+class DestinationDesk:
+    """What `destination`, `apply` and `export` need to know of kinds and keys."""
+
+    def __init__(self, registry: Registry, keys: SealingKeys) -> None:
+        self._registry = registry
+        self._keys = keys
+
+    def kind(self, slug: str) -> Destination:
+        """The declared destination of a slug. Raises `DeclarationInvalid` naming those there are."""
+        found = self._registry.destinations.get(slug)
+        if found is None:
+            broken = "".join(f"; {each.origin} is broken: {each.reason}" for each in self._registry.broken)
+            known = ", ".join(sorted(self._registry.destinations))
+            raise DeclarationInvalid(f"there is no destination {slug!r}; there are {known}{broken}")
+        return found
+
+    def secret_fields(self, slug: str) -> Iterable[str]:
+        """The settings of a kind that are sealed; none for a kind that is gone."""
+        found = self._registry.destinations.get(slug)
+        return () if found is None else [key for key, field in found.settings.items() if field.secret]
+
+    def presets(self, slug: str) -> tuple[SubscriptionDeclared, ...]:
+        """The subscriptions a new instance of a kind starts with."""
+        kind = self.kind(slug)
+        return tuple(
+            SubscriptionDeclared(
+                action=preset.action,
+                subscribe=preset.subscribe,
+                name=preset.name,
+                mapping={**kind.action(preset.action).default_mapping(), **preset.mapping},
+            )
+            for preset in kind.presets
+        )
+
+    def default_mapping(self, slug: str, action: str) -> dict[str, Any]:
+        """What an action maps unless told otherwise. Raises `DeclarationInvalid` for an action the kind lacks."""
+        try:
+            return self.kind(slug).action(action).default_mapping()
+        except KeyError as problem:
+            raise DeclarationInvalid(str(problem.args[0])) from problem
+
+    def opened(self, instance: DestinationInstance) -> DestinationInstance:
+        """The instance with its secrets in plain, for comparing and checking; never to be stored or shown."""
+        return msgspec.structs.replace(instance, settings=self._keys.open_settings(instance.settings))
+
+    def sealed(self, plain: DestinationInstance) -> DestinationInstance:
+        """The instance as it is stored. Raises `DeclarationInvalid` for wrong settings, triggers or mappings."""
+        try:
+            compile_instance(plain, self.kind(plain.slug), plain.settings)
+        except InstanceUnusable as problem:
+            raise DeclarationInvalid(str(problem)) from problem
+        return msgspec.structs.replace(
+            plain, settings=self._keys.seal_settings(plain.settings, self.secret_fields(plain.slug))
+        )
+
+
+def desk_of(installation: Installation) -> DestinationDesk:
+    """The desk of an installation, with the keys of its folder or of the environment."""
+    return DestinationDesk(registry_of(installation), sealing_keys(installation, os.environ))

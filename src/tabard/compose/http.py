@@ -1,0 +1,22 @@
+"""Serves an ASGI application of an admin kind with uvicorn until SIGTERM."""
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+
+from tabard.compose.role_process import RoleProcess
+
+
+def serve_asgi(app: Any, sock: socket.socket, role: RoleProcess, address: str) -> None:
+    """Serves until the process is asked to stop, beating the role's heartbeat meanwhile."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5, server_header=False
+    )
+
+    async def serve() -> None:
+        async with role.beating(address):
+            await uvicorn.Server(config).serve(sockets=[sock])
+
+    asyncio.run(serve())

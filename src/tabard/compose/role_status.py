@@ -1,0 +1,91 @@
+"""What a running role says of itself: `run/<name>.json`, whose modification time is its heartbeat."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+BEAT_S: Final = 1.0
+"""How often a healthy role beats."""
+
+SUPERVISOR_PID: Final = "SUPERVISOR_PID_OF_TABARD"
+"""Environment variable by which a role knows its supervisor, to end when that is gone."""
+
+
+class RoleStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One running role: its name (`collector-1`), process, start (ms) and, if it listens, its address."""
+
+    name: str
+    pid: int
+    started_at: int
+    address: str = ""
+
+
+class Heartbeat:
+    """Announces a role and lets it say, each second, that its loop still turns."""
+
+    def __init__(self, run: Path, name: str, address: str = "") -> None:
+        self._path = run / f"{name}.json"
+        self._next_s = 0.0
+        self._supervisor = int(os.environ.get(SUPERVISOR_PID, "0"))
+        status = RoleStatus(name=name, pid=os.getpid(), started_at=time.time_ns() // 1_000_000, address=address)
+        run.mkdir(mode=0o700, exist_ok=True)
+        partial = run / f".{name}.json"
+        partial.write_bytes(msgspec.json.encode(status))
+        partial.replace(self._path)
+
+    def beat(self) -> None:
+        """Says that the role works; cheap enough for every turn of a loop. A role without its supervisor ends."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + BEAT_S / 2
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self._path)
+        if self._supervisor and os.getppid() != self._supervisor:
+            self._supervisor = 0
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def end(self) -> None:
+        """Takes the announcement back."""
+        self._path.unlink(missing_ok=True)
+
+
+def read_status(run: Path, name: str) -> RoleStatus | None:
+    """What a role announced; None where it did not, or ended in order."""
+    try:
+        return msgspec.json.decode((run / f"{name}.json").read_bytes(), type=RoleStatus)
+    except FileNotFoundError:
+        return None
+
+
+def beat_age_s(run: Path, name: str) -> float | None:
+    """Seconds since a role's last beat; None where it announced nothing."""
+    try:
+        return max(0.0, time.time() - (run / f"{name}.json").stat().st_mtime)
+    except FileNotFoundError:
+        return None
+
+
+def running_roles(run: Path) -> list[tuple[RoleStatus, float]]:
+    """Every role that announced itself and whose process lives, with its heartbeat's age in seconds."""
+    found = []
+    for path in sorted(run.glob("*-*.json")):
+        status, age_s = read_status(run, path.stem), beat_age_s(run, path.stem)
+        if status is not None and age_s is not None and _lives(status.pid):
+            found.append((status, age_s))
+    return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

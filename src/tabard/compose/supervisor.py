@@ -1,0 +1,173 @@
+"""Runs the roles as child processes: starts them again when they die or hang, stops them in order on SIGTERM."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+from tabard.compose.role_status import BEAT_S, SUPERVISOR_PID, beat_age_s, read_status
+from tabard.compose.supervision import is_crash_loop, is_hung, recent, restart_delay_s
+from tabard.settings import without_settings
+from tabard.telemetry.logging import logger
+
+STOP_S: Final = 15.0
+"""How long a role may take to drain before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One child: its name (`resolver-1`) and the arguments after `tabard`."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+class SupervisedRole(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the supervisor knows of a role: how often it started it again, whether it dies again and again."""
+
+    name: str
+    restarts: int
+    crash_looping: bool
+    last_exit: str = ""
+
+
+@dataclass(slots=True)
+class _Child:
+    role: Role
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
+    start_at_s: float = 0.0
+    deaths_s: list[float] = field(default_factory=list)
+    restarts: int = 0
+    last_exit: str = ""
+
+
+class Supervisor:
+    """The parent of all roles. `roles` are started in order and stopped in order: the door closes first."""
+
+    def __init__(self, roles: Sequence[Role], run: Path, *, hung_after_s: float, on_ready: Callable[[], None]) -> None:
+        self._children = [_Child(role) for role in roles]
+        self._run = run
+        self._hung_after_s = hung_after_s
+        self._on_ready: Callable[[], None] | None = on_ready
+        self._stopping = False
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT, then stops every role and returns."""
+        with self._signals() as woken:
+            while not self._stopping:
+                self._turn()
+                select.select([woken], [], [], BEAT_S / 2)
+                with contextlib.suppress(BlockingIOError):
+                    os.read(woken, 4096)
+            self._stop()
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        for child in self._children:
+            if child.process is None:
+                if now_s >= child.start_at_s:
+                    self._start(child, now_s)
+            elif child.process.poll() is not None:
+                self._buried(child, now_s)
+            elif is_hung(
+                beat_age_s=beat_age_s(self._run, child.role.name),
+                up_s=now_s - child.started_s,
+                limit_s=self._hung_after_s,
+            ):
+                logger().error("supervisor.role.hung", role_name=child.role.name, pid=child.process.pid)
+                child.process.kill()
+        if self._on_ready is not None and all(self._is_up(child) for child in self._children):
+            self._on_ready()
+            self._on_ready = None
+
+    def _start(self, child: _Child, now_s: float) -> None:
+        (self._run / f"{child.role.name}.json").unlink(missing_ok=True)
+        environment = {**without_settings(os.environ), SUPERVISOR_PID: str(os.getpid())}
+        child.process = subprocess.Popen(  # noqa: S603 (our own command line)
+            [sys.executable, "-m", "tabard", *child.role.arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            # A Ctrl-C in the terminal is for the supervisor, which stops the roles in order.
+            start_new_session=True,
+        )
+        child.started_s = now_s
+        logger().debug("supervisor.role.started", role_name=child.role.name, pid=child.process.pid)
+        self._publish()
+
+    def _buried(self, child: _Child, now_s: float) -> None:
+        code = child.process.returncode if child.process else 0
+        child.last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        child.process = None
+        child.deaths_s = [*recent(child.deaths_s, now_s), now_s]
+        child.restarts += 1
+        delay_s = restart_delay_s(len(child.deaths_s))
+        child.start_at_s = now_s + delay_s
+        event = "supervisor.crash_loop" if is_crash_loop(len(child.deaths_s)) else "supervisor.role.died"
+        logger().error(event, role_name=child.role.name, last_exit=child.last_exit, again_in_s=delay_s)
+        self._publish()
+
+    def _is_up(self, child: _Child) -> bool:
+        status = read_status(self._run, child.role.name)
+        return status is not None and child.process is not None and status.pid == child.process.pid
+
+    def _stop(self) -> None:
+        for child in self._children:
+            process = child.process
+            if process is None:
+                continue
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                logger().error("supervisor.role.killed", role_name=child.role.name, waited_s=STOP_S)
+                process.kill()
+                process.wait()
+        (self._run / "supervisor.json").unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        now_s = time.monotonic()
+        known = [
+            SupervisedRole(
+                name=child.role.name,
+                restarts=child.restarts,
+                crash_looping=is_crash_loop(len(recent(child.deaths_s, now_s))),
+                last_exit=child.last_exit,
+            )
+            for child in self._children
+        ]
+        partial = self._run / ".supervisor.json"
+        partial.write_bytes(msgspec.json.encode({"pid": os.getpid(), "roles": known}))
+        partial.replace(self._run / "supervisor.json")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[int]:
+        """Wakes `select` for a dead child, and for the wish to stop."""
+        woken, wake = os.pipe()
+        os.set_blocking(woken, False)
+        os.set_blocking(wake, False)
+
+        def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+            self._stopping = True
+
+        before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake)
+        try:
+            yield woken
+        finally:
+            signal.set_wakeup_fd(-1)
+            for number, action in before.items():
+                signal.signal(number, action)
+            os.close(woken)
+            os.close(wake)
