@@ -10,8 +10,9 @@ from tabard.delivery.compiled import InstanceUnusable, compile_instance
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.registry import Registry, load_registry
 from tabard.storage.sqlite.installation import Installation
-from tabard.storage.sqlite.keys import SealingKeys, sealing_keys
+from tabard.storage.sqlite.keys import SealingKeys, is_sealed, sealing_keys
 from tabard.workspace.declaration import DeclarationInvalid, SubscriptionDeclared
+from tabard.workspace.plan import HIDDEN
 from tabard.workspace.types import DestinationInstance
 
 
@@ -35,6 +36,15 @@ class DestinationDesk:
             known = ", ".join(sorted(self._registry.destinations))
             raise DeclarationInvalid(f"there is no destination {slug!r}; there are {known}{broken}")
         return found
+
+    def kinds(self) -> list[Destination]:
+        """Every kind there is, by slug."""
+        return [each for _, each in sorted(self._registry.destinations.items())]
+
+    def shown_settings(self, instance: DestinationInstance) -> dict[str, Any]:
+        """The settings of an instance for people's eyes, secrets hidden."""
+        secret = set(self.secret_fields(instance.slug))
+        return {key: HIDDEN if key in secret or is_sealed(value) else value for key, value in instance.settings.items()}
 
     def secret_fields(self, slug: str) -> Iterable[str]:
         """The settings of a kind that are sealed; none for a kind that is gone."""

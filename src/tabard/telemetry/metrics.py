@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tabard.telemetry.names import METRICS, Metric, MetricKind
 
@@ -43,17 +42,17 @@ def observe(name: str, value: float, **labels: str) -> None:
     _metric(name, labels).observe(value)
 
 
-def render(folder: Path | None = None) -> tuple[bytes, str]:
-    """All numbers in the Prometheus text format and its content type.
+def exposition(folder: Path | None = None) -> bytes:
+    """All numbers in the Prometheus text format (0.0.4).
 
     Those of every role that shares `folder` (default: the folder this process shares), else of this process alone.
     """
     folder = folder or _shared
     if folder is None:
-        return generate_latest(_registry), CONTENT_TYPE_LATEST
+        return generate_latest(_registry)
     joined = CollectorRegistry()
     multiprocess.MultiProcessCollector(joined, path=str(folder))  # type: ignore[no-untyped-call]
-    return generate_latest(joined), CONTENT_TYPE_LATEST
+    return generate_latest(joined)
 
 
 def _metric(name: str, labels: dict[str, str]) -> Any:
@@ -73,3 +72,12 @@ def _make(metric: Metric) -> Counter | Gauge | Histogram:
     if metric.kind is MetricKind.GAUGE:
         return Gauge(metric.name, metric.help, metric.labels, registry=_registry, multiprocess_mode="mostrecent")
     return Histogram(metric.name, metric.help, metric.labels, registry=_registry, buckets=metric.buckets)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text form: of every process of the installation, or of this one alone. Blocks."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

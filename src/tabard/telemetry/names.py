@@ -32,6 +32,9 @@ DOOR_METRICS: Final = (
     Metric("tabard_messages_received", _C, "Messages that reached the door, good or bad.", ("source",)),
     Metric("tabard_messages_accepted", _C, "Messages acknowledged after they were on disk.", ("source", "type")),
     Metric("tabard_messages_rejected", _C, "Messages refused at the door, by reason.", ("source", "reason")),
+    Metric("tabard_requests_unavailable", _C, "Requests answered with 503, by cause.", ("code",)),
+    Metric("tabard_collector_connections", _G, "Open connections of a collector.", ("partition",)),
+    Metric("tabard_collector_commits", _C, "Group commits of the log.", ()),
 )
 
 LOG_METRICS: Final = (

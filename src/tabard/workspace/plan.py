@@ -156,19 +156,25 @@ def _subscriptions(
 
 
 def differences(change: Change, secret_fields: Callable[[str], Iterable[str]]) -> list[str]:
-    """The change in lines: `settings.url: old → new`. Secret settings (by destination kind) and keys are not shown."""
-    shown = change.after or change.before
-    secrets = (
-        {f"settings.{key}" for key in secret_fields(shown.slug)} if isinstance(shown, DestinationInstance) else set()
-    )
-    before, after = (dict(_flat(each)) if each is not None else {} for each in (change.before, change.after))
+    """The change in lines: `settings.url: old → new`; nothing for a removal, defaults left out for an addition.
+
+    Secret settings (`secret_fields` of the destination's kind) and write keys are not shown.
+    """
+    after = change.after
+    if after is None:
+        return []
+    slug = after.slug if isinstance(after, DestinationInstance) else ""
+    hidden = (*(f"settings.{key}" for key in secret_fields(slug)), "write_keys")
+    old, new = (dict(_flat(each)) if each is not None else {} for each in (change.before, after))
     lines = []
-    for path in sorted({*before, *after} - {"version", "id", "created_at"}):
-        old, new = before.get(path), after.get(path)
-        if old != new:
-            hidden = path in secrets or path.startswith("write_keys")
-            old, new = (HIDDEN if hidden and each is not None else each for each in (old, new))
-            lines.append(f"{path}: {_word(old)} → {_word(new)}")
+    for path in sorted({*old, *new} - {"version", "id", "created_at", "name"}):
+        pair = [old.get(path), new.get(path)]
+        if pair[0] == pair[1] or (change.before is None and not pair[1]):
+            continue
+        if path.startswith(hidden):
+            pair = [each and HIDDEN for each in pair]
+        shown = "write_keys" if path.startswith("write_keys") else path
+        lines.append(f"{shown}: {_word(pair[0])} → {_word(pair[1])}")
     return lines
 
 

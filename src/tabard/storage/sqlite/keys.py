@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from tabard.storage.sqlite.installation import Installation, read_secret, write_secret
 
 if TYPE_CHECKING:
@@ -39,13 +41,13 @@ class SealingKeys:
         """The version that seals."""
         return max(self._keys)
 
-    def seal(self, value: str) -> dict[str, str]:
-        """The value as an object that may be stored; sealing twice gives two different ones."""
+    def seal(self, value: Any) -> dict[str, str]:
+        """A JSON value as an object that may be stored; sealing twice gives two different ones."""
         version, nonce = self.newest, os.urandom(_NONCE_BYTES)
-        sealed = self._cipher(version).encrypt(nonce, value.encode(), str(version).encode())
+        sealed = self._cipher(version).encrypt(nonce, msgspec.json.encode(value), str(version).encode())
         return {SEALED: f"{version}:{base64.b64encode(nonce + sealed).decode()}"}
 
-    def open(self, sealed: Mapping[str, str]) -> str:
+    def open(self, sealed: Mapping[str, str]) -> Any:
         """The value of a sealed object. Raises `KeyUnusable`."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 (heavy, and only needed with secrets)
 
@@ -57,13 +59,13 @@ class SealingKeys:
             )
         except (ValueError, binascii.Error, InvalidTag) as problem:
             raise KeyUnusable("a destination secret does not open with its key; set the secret again") from problem
-        return plain.decode()
+        return msgspec.json.decode(plain)
 
     def seal_settings(self, settings: Mapping[str, Any], secret_fields: Iterable[str]) -> dict[str, Any]:
         """Destination settings with the named fields sealed; what is sealed already stays as it is."""
         secret = set(secret_fields)
         return {
-            key: self.seal(str(value)) if key in secret and value is not None and not is_sealed(value) else value
+            key: self.seal(value) if key in secret and value is not None and not is_sealed(value) else value
             for key, value in settings.items()
         }
 

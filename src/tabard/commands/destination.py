@@ -1,0 +1,234 @@
+"""`tabard destination`: where messages go."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tabard.clock import SystemClock
+from tabard.commands.frame import (
+    EXIT_USAGE,
+    CommandFailed,
+    data_option,
+    example,
+    json_option,
+    not_found,
+    print_json,
+    print_table,
+)
+from tabard.compose.apply import make_so, planned
+from tabard.compose.destinations import DestinationDesk, desk_of
+from tabard.compose.workspace import open_workspace
+from tabard.destinations.kit.field import Field
+from tabard.storage.sqlite.installation import open_installation
+from tabard.storage.sqlite.workspace import SqliteWorkspace
+from tabard.workspace.declaration import Declaration, DeclarationInvalid, DestinationDeclared
+from tabard.workspace.types import DestinationInstance
+
+_set_option = click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting; repeat it.")
+
+
+@click.group(
+    epilog=example("tabard destination add webhook crm --set url=https://crm.example/hook", "tabard destination list")
+)
+def destination() -> None:
+    """Destinations and what they get."""
+
+
+@destination.command(epilog=example("tabard destination add webhook crm --set url=https://crm.example/in --start now"))
+@click.argument("kind")
+@click.argument("name")
+@_set_option
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A delivery option, such as record=all.")
+@click.option("--source", "sources", multiple=True, help="Only messages of this source; repeat it. None given: all.")
+@click.option("--start", default="now", show_default=True, help="Where to begin: now, beginning, or an ISO time.")
+@click.option("--disabled", is_flag=True, help="Add it switched off.")
+@data_option
+@json_option
+def add(kind: str, name: str, data: Path, as_json: bool, **given: Any) -> None:
+    """Add a destination of a kind (`webhook`, …) with the subscriptions its kind starts with."""
+    clock = SystemClock()
+    desk = desk_of(open_installation(data))
+    declared = DestinationDeclared(
+        name=name,
+        destination=kind,
+        enabled=not given["disabled"],
+        settings=_settings(given["pairs"], desk, kind),
+        sources=given["sources"],
+        start=given["start"],
+        options={key: _plain(value) for key, value in map(_pair, given["options"])},
+    )
+    with open_workspace(data) as workspace:
+        if any(each.name == name for each in workspace.destinations()):
+            raise CommandFailed("name_taken", f"there is a destination {name!r}; choose another name", EXIT_USAGE)
+        make_so(workspace, desk, planned(workspace, desk, Declaration(destinations=(declared,)), clock), clock)
+        _print(_find(workspace, name), desk, as_json=as_json)
+
+
+@destination.command("list", epilog=example("tabard destination list --json"))
+@data_option
+@json_option
+def list_destinations(data: Path, as_json: bool) -> None:
+    """List the destinations; secrets are not shown."""
+    desk = desk_of(open_installation(data))
+    with open_workspace(data) as workspace:
+        found = workspace.destinations()
+    if as_json:
+        print_json([_document(each, desk) for each in found])
+        return
+    print_table(
+        ("NAME", "KIND", "STATE", "SUBSCRIPTIONS", "ID"),
+        (
+            (each.name, each.slug, _state(each), ", ".join(one.name for one in each.subscriptions), each.id)
+            for each in found
+        ),
+    )
+
+
+@destination.command(epilog=example("tabard destination enable crm"))
+@click.argument("name")
+@data_option
+@json_option
+def enable(name: str, data: Path, as_json: bool) -> None:
+    """Deliver to it (again), from where it was disabled."""
+    _change(name, data, lambda found: msgspec.structs.replace(found, enabled=True), as_json=as_json)
+
+
+@destination.command(epilog=example("tabard destination disable crm"))
+@click.argument("name")
+@data_option
+@json_option
+def disable(name: str, data: Path, as_json: bool) -> None:
+    """Send it nothing; messages wait for it."""
+    _change(name, data, lambda found: msgspec.structs.replace(found, enabled=False), as_json=as_json)
+
+
+@destination.command("set", epilog=example("tabard destination set crm --set url=https://crm.example/v2/hook"))
+@click.argument("name")
+@_set_option
+@data_option
+@json_option
+def set_settings(name: str, pairs: tuple[str, ...], data: Path, as_json: bool) -> None:
+    """Change settings of a destination; those not named stay."""
+    desk = desk_of(open_installation(data))
+
+    def change(found: DestinationInstance) -> DestinationInstance:
+        return msgspec.structs.replace(found, settings={**found.settings, **_settings(pairs, desk, found.slug)})
+
+    _change(name, data, change, as_json=as_json)
+
+
+@destination.command(epilog=example("tabard destination remove crm"))
+@click.argument("name")
+@data_option
+@json_option
+def remove(name: str, data: Path, as_json: bool) -> None:
+    """Remove a destination; what was delivered stays in traces."""
+    with open_workspace(data) as workspace:
+        found = _find(workspace, name)
+        workspace.remove_destination(found.id, SystemClock().now_ms())
+    if as_json:
+        print_json({"removed": found.name, "id": found.id})
+    else:
+        click.echo(f"removed {found.name}")
+
+
+@destination.command(epilog=example("tabard destination kinds"))
+@data_option
+@json_option
+def kinds(data: Path, as_json: bool) -> None:
+    """List the kinds there are, with their settings."""
+    known = desk_of(open_installation(data)).kinds()
+    if as_json:
+        print_json([{"kind": each.slug, "name": each.name, "settings": list(each.settings)} for each in known])
+        return
+    print_table(
+        ("KIND", "NAME", "SETTINGS"),
+        ((each.slug, each.name, ", ".join(_setting(*pair) for pair in each.settings.items())) for each in known),
+    )
+
+
+def _change(
+    name: str, data: Path, change: Callable[[DestinationInstance], DestinationInstance], *, as_json: bool
+) -> None:
+    desk = desk_of(open_installation(data))
+    with open_workspace(data) as workspace:
+        changed = desk.sealed(change(desk.opened(_find(workspace, name))))
+        stored = workspace.put_destination(changed, SystemClock().now_ms())
+    _print(stored, desk, as_json=as_json)
+
+
+def _find(workspace: SqliteWorkspace, name: str) -> DestinationInstance:
+    found = next((each for each in workspace.destinations() if name in (each.name, each.id)), None)
+    if found is None:
+        raise not_found("destination", name, "`tabard destination list` shows them")
+    return found
+
+
+def _settings(pairs: tuple[str, ...], desk: DestinationDesk, kind: str) -> dict[str, Any]:
+    """The settings as given; JSON where the field is an object or a list. Unknown names are refused."""
+    fields = desk.kind(kind).settings
+    found: dict[str, Any] = {}
+    for key, value in map(_pair, pairs):
+        if key not in fields:
+            raise DeclarationInvalid(f"a {kind} has no setting {key!r}; it has {', '.join(fields)}")
+        is_json = fields[key].type == "object" or fields[key].multiple
+        found[key] = _plain(value) if is_json else value
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise CommandFailed("usage", f"write NAME=VALUE, not {text!r}", EXIT_USAGE)
+    return name, value
+
+
+def _plain(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+
+
+def _state(instance: DestinationInstance) -> str:
+    return "enabled" if instance.enabled else "disabled"
+
+
+def _setting(name: str, field: Field) -> str:
+    return f"{name}{'' if field.required else '?'}{' (secret)' if field.secret else ''}"
+
+
+def _print(instance: DestinationInstance, desk: DestinationDesk, *, as_json: bool) -> None:
+    document = _document(instance, desk)
+    if as_json:
+        print_json(document)
+        return
+    for key, value in document.items():
+        click.echo(f"{key:14} {value}")
+
+
+def _document(instance: DestinationInstance, desk: DestinationDesk) -> dict[str, Any]:
+    return {
+        "id": instance.id,
+        "name": instance.name,
+        "kind": instance.slug,
+        "enabled": instance.enabled,
+        "settings": desk.shown_settings(instance),
+        "subscriptions": [
+            {
+                "id": each.id,
+                "name": each.name,
+                "action": each.action,
+                "subscribe": each.subscribe,
+                "enabled": each.enabled,
+            }
+            for each in instance.subscriptions
+        ],
+        "sources": list(instance.sources),
+        "start": instance.start,
+        "options": instance.options,
+        "version": instance.version,
+    }
