@@ -72,12 +72,3 @@ def _make(metric: Metric) -> Counter | Gauge | Histogram:
     if metric.kind is MetricKind.GAUGE:
         return Gauge(metric.name, metric.help, metric.labels, registry=_registry, multiprocess_mode="mostrecent")
     return Histogram(metric.name, metric.help, metric.labels, registry=_registry, buckets=metric.buckets)
-
-
-def exposition() -> bytes:
-    """All metrics in Prometheus' text form: of every process of the installation, or of this one alone. Blocks."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(REGISTRY)
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
