@@ -10,7 +10,7 @@ CREATE TABLE segment (
     partition    INTEGER NOT NULL,
     first_offset INTEGER NOT NULL,
     created_ms   INTEGER NOT NULL,
-    probed_ms    INTEGER NOT NULL
+    probes       INTEGER NOT NULL
 );
 CREATE TABLE chunk (
     first_offset INTEGER PRIMARY KEY,
@@ -20,7 +20,7 @@ CREATE TABLE chunk (
 );
 
 -- name: describe
-INSERT INTO segment (log_id, partition, first_offset, created_ms, probed_ms) VALUES (?, ?, ?, ?, 0);
+INSERT INTO segment (log_id, partition, first_offset, created_ms, probes) VALUES (?, ?, ?, ?, 0);
 
 -- name: open_writer
 PRAGMA synchronous = FULL;
@@ -33,7 +33,7 @@ SELECT log_id, partition, first_offset, created_ms FROM segment;
 INSERT INTO chunk (first_offset, count, crc, body) VALUES (?, ?, ?, ?);
 
 -- name: probe
-UPDATE segment SET probed_ms = ?;
+UPDATE segment SET probes = probes + 1;
 
 -- name: last
 SELECT first_offset, count FROM chunk ORDER BY first_offset DESC LIMIT 1;

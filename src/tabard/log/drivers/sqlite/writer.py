@@ -1,5 +1,6 @@
 """Writing the embedded log: one process a partition, every append on disk before it returns."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,7 +96,7 @@ class SqliteLogWriter:
         """Commits now, without a message; see `LogWriter.check`."""
         with named_refusals(self._folder):
             self._require_free_disk()
-            self._writable().probe(self._clock.now_ms())
+            self._writable().probe()
 
     def close(self) -> None:
         """Moves the open segment's write-ahead log into its file and lets the next writer in."""
@@ -184,10 +185,10 @@ class _Tail:
         self.bytes += len(row.body)
         return row.first_offset
 
-    def probe(self, now_ms: int) -> None:
-        self._run(SQL["probe"], (now_ms,))
+    def probe(self) -> None:
+        self._run(SQL["probe"])
 
-    def _run(self, statement: str, bindings: tuple[int | bytes, ...]) -> None:
+    def _run(self, statement: str, bindings: tuple[int | bytes, ...] = ()) -> None:
         try:
             self._connection.execute(statement, bindings)
         except BaseException:
@@ -195,11 +196,10 @@ class _Tail:
             raise
 
     def close(self) -> None:
-        try:
-            if not self.failed:
+        # Whatever fails here is harmless: each append is durable in the write-ahead log, from which the next one to
+        # open the file reads it.
+        if not self.failed:
+            with contextlib.suppress(apsw.Error):
                 self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except apsw.Error:
-            # Every append is durable in the write-ahead log already; whoever opens the file next reads it from there.
-            pass
-        finally:
+        with contextlib.suppress(apsw.Error):
             self._connection.close()
