@@ -1,0 +1,87 @@
+"""Settings: layers, problems named together, what must hold between them."""
+
+import msgspec
+import pytest
+
+from tabard.settings import (
+    Settings,
+    SettingsInvalid,
+    collector_url,
+    descriptions,
+    is_loopback,
+    load,
+    load_with_origins,
+    without_settings,
+)
+
+
+def test_later_layers_win_and_each_value_says_where_it_came_from() -> None:
+    settings, origins = load_with_origins(
+        file={"collectors": 2, "web": "127.0.0.1:1"},
+        environ={"TABARD_COLLECTORS": "3", "TABARD_LOG_LEVEL": "DEBUG", "HOME": "/"},
+        flags={"log_level": "ERROR", "collect": None},
+    )
+    assert (settings.collectors, settings.web, settings.log_level) == (3, "127.0.0.1:1", "ERROR")
+    assert (origins["collectors"], origins["web"], origins["log_level"], origins["collect"]) == (
+        "environment",
+        "file",
+        "flag",
+        "default",
+    )
+
+
+def test_every_problem_is_named_at_once_with_its_layer() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load(file={"colectors": 2}, environ={"TABARD_COLLECTORS": "none"}, flags={"json_depth_max": 0})
+    text = str(caught.value)
+    assert "file: colectors: no such setting" in text
+    assert "environment: collectors:" in text
+    assert "flag: json_depth_max:" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"collect": "0.0.0.0:7070"}, "public_url"),
+        ({"public_url": "data.example.com"}, "http://"),
+        ({"tls_cert": "cert.pem"}, "tls_key"),
+        ({"message_bytes_max": 600_000}, "batch_bytes_max"),
+    ],
+)
+def test_settings_that_do_not_hold_together_are_refused_by_name(values: dict[str, object], named: str) -> None:
+    with pytest.raises(SettingsInvalid, match=named):
+        load(flags=values)
+
+
+def test_a_public_address_is_fine_with_a_public_url() -> None:
+    settings = load(flags={"collect": "0.0.0.0:7070", "public_url": "https://data.example.com/"})
+    assert collector_url(settings) == "https://data.example.com"
+
+
+def test_without_a_public_url_clients_reach_the_collector_at_its_own_address() -> None:
+    assert collector_url(Settings()) == "http://127.0.0.1:7070"
+    assert collector_url(Settings(tls_cert="c", tls_key="k")) == "https://127.0.0.1:7070"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1:1", True), ("[::1]:1", True), ("localhost:1", True), ("0.0.0.0:1", False), ("example.com:1", False)],
+)
+def test_loopback_is_told_from_what_other_machines_reach(address: str, expected: bool) -> None:
+    assert is_loopback(address) is expected
+
+
+def test_a_child_keeps_the_keys_of_the_environment_but_not_its_settings() -> None:
+    environ = {"TABARD_COLLECT": "x", "TABARD_SECRET_KEY": "1:…", "TABARD_SECRET_KEY_FILE": "f", "PATH": "/bin"}
+    assert without_settings(environ) == {"TABARD_SECRET_KEY": "1:…", "TABARD_SECRET_KEY_FILE": "f", "PATH": "/bin"}
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    about = descriptions()
+    assert list(about) == list(Settings.__struct_fields__)
+    assert all(text.endswith(".") for text in about.values())
+
+
+def test_a_child_reads_back_exactly_the_settings_its_parent_wrote() -> None:
+    settings = load(flags={"collectors": 4, "blocked_values": "a,b", "delivery_timeout_s": 2.5})
+    assert load(file=msgspec.json.decode(msgspec.json.encode(settings))) == settings
