@@ -1,0 +1,105 @@
+/**
+ * Builds everything that is published: the served script and the snippet (package data of the server), and the npm
+ * package in dist/. Fails where a budget is exceeded.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { constants, createBrotliCompress, gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { minify } from 'terser';
+
+const BUDGET_GZIP_BYTES = { script: 6000, snippet: 700 };
+
+/** Names of members that only this code uses; everything else is API, storage, wire format or the browser's. */
+const INTERNAL_MEMBERS =
+  /^(local|setLocal|cookie|setCookie|erase|decide|pass|addMiddleware|addPlugin|leavesOut|settled|saved|recover|callback|rule|jar|refresh|categories)$/;
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const assets = join(root, '../../src/tabard/collector/browser_assets');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const define = { TABARD_VERSION: JSON.stringify(version) };
+
+const bundle = async (entry, options) => {
+  const result = await build({
+    entryPoints: [join(root, 'src', entry)],
+    bundle: true,
+    write: false,
+    target: 'es2020',
+    format: 'esm',
+    define,
+    ...options,
+  });
+  return result.outputFiles[0].text;
+};
+
+const shrink = async (code, expression) => {
+  const compress = { expression, passes: 4, unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false };
+  const mangle = { properties: { regex: INTERNAL_MEMBERS } };
+  const result = await minify(code, { ecma: 2020, compress, mangle, format: { comments: false } });
+  return result.code.replace(/;$/, '');
+};
+
+const gzipBytes = (code) => gzipSync(code, { level: 9 }).length;
+
+/**
+ * Brotli data without its end: the collector appends a source's settings as an uncompressed block and ends the stream
+ * (browser_assets/__init__.py), so nothing is compressed per source.
+ */
+const openBrotli = (code) =>
+  new Promise((resolve, reject) => {
+    const stream = createBrotliCompress({
+      params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT },
+    });
+    const chunks = [];
+    stream.on('data', (chunk) => chunks.push(chunk)).on('error', reject);
+    stream.write(code);
+    stream.flush(constants.BROTLI_OPERATION_FLUSH, () => resolve(Buffer.concat(chunks)));
+  });
+
+const sri = (code) => `sha384-${createHash('sha384').update(code).digest('base64')}`;
+
+/** The sources' fingerprint: the server's tests compare it, so a stale build is found without Node. */
+const sourceHash = () => {
+  const hash = createHash('sha256');
+  for (const name of readdirSync(join(root, 'src')).sort()) hash.update(name).update(readFileSync(join(root, 'src', name)));
+  return hash.update(version).digest('hex');
+};
+
+const check = (what, code) => {
+  const bytes = gzipBytes(code);
+  console.log(`${what}: ${code.length} bytes, ${bytes} gzip (budget ${BUDGET_GZIP_BYTES[what]})`);
+  if (bytes > BUDGET_GZIP_BYTES[what]) throw new Error(`the ${what} is over its budget`);
+};
+
+const main = async () => {
+  // One function expression; whoever serves it appends the call: `(settings)`.
+  const code = await bundle('script.ts');
+  const script = await shrink(`(SETTINGS=>{${code}})`, true);
+  const snippet = (await shrink(await bundle('snippet.ts', { bundle: false }), false)) + ';';
+  check('script', script);
+  check('snippet', snippet);
+
+  mkdirSync(assets, { recursive: true });
+  const immutable = script + '();';
+  const manifest = {
+    version,
+    sources: sourceHash(),
+    hash: createHash('sha256').update(immutable).digest('hex').slice(0, 32),
+    integrity: sri(immutable),
+    gzip_bytes: { script: gzipBytes(script), snippet: gzipBytes(snippet) },
+  };
+  writeFileSync(join(assets, 'analytics.min.js'), script);
+  writeFileSync(join(assets, 'analytics.min.js.br'), await openBrotli(script));
+  writeFileSync(join(assets, 'snippet.js'), snippet);
+  writeFileSync(join(assets, 'manifest.json'), JSON.stringify(manifest, null, 2) + '\n');
+
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  mkdirSync(join(root, 'dist'));
+  writeFileSync(join(root, 'dist/index.js'), await bundle('index.ts'));
+  execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', join(root, 'build/declarations.json')], { stdio: 'inherit' });
+};
+
+await main();

@@ -1,0 +1,217 @@
+/**
+ * The client: one synchronous core. A call reads identity, page and time at once and freezes the message; only
+ * sending is asynchronous.
+ */
+import { resolveAlias, resolveIdentity, resolvePage, resolveTrack } from './arguments';
+import { createConsent } from './consent';
+import { cookieJar } from './cookies';
+import { createEmitter } from './emitter';
+import { createIdentity, IDS, NAMES } from './identity';
+import { trackOn } from './links';
+import { buildMessage } from './message';
+import { createOutbox, newCtx, type Source } from './outbox';
+import { momentOf, noteMoment, type Moment, type Noted } from './page';
+import { createPipeline } from './pipeline';
+import { runQueryString } from './query';
+import { watchNavigation } from './spa';
+import { createStore } from './store';
+import type { Analytics, CallOptions, Callback, Ctx, Dict, LoadOptions, Message, MessageType, Plugin, SourceMiddleware } from './types';
+import { createUnchanged } from './unchanged';
+import { isString, uuid, warnOnce } from './values';
+import { VERSION } from './version';
+
+/** One call: the method's name, then its arguments. */
+export type Call = [string, ...unknown[]];
+
+/** What is common to all calls once their arguments are sorted out. */
+interface Given {
+  options: CallOptions;
+  callback: Callback | undefined;
+}
+
+/** Calls that set the scene: of a queue they come first, so that no message escapes a middleware or a listener. */
+const setsScene = ([method]: Call): boolean => /^(on|deb|add|reg)/.test(method);
+
+/** Starts the client and replays what was called before. Storage, cookies and network are touched from here on only. */
+export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
+  const jar = cookieJar(options.cookie || {});
+  const store = createStore(jar);
+  const consent = createConsent(jar, options.consent);
+  const { on, once, off, emit } = createEmitter();
+  const pipeline = createPipeline();
+  const unchanged = createUnchanged(store, options.sendUnchangedIdentify);
+  const identity = createIdentity(store, options, source.endpoint);
+  const { user, group } = identity;
+  let loading: Promise<unknown> = Promise.resolve();
+  let replayed: Moment | undefined;
+  let previousUrl: string | undefined;
+  let debugging: boolean | undefined;
+
+  const log = (...parts: unknown[]): void => {
+    if (debugging) console.log('[tabard]', ...parts);
+  };
+
+  const logSaved = (): void => log('unchanged identify calls not sent:', unchanged.saved());
+
+  const now = (): Moment => replayed || { ...momentOf(noteMoment()), previousUrl };
+
+  const applyConsent = (): void =>
+    store.open(options.disableClientPersistence ? 'none' : consent.rule().storage, NAMES, IDS);
+
+  const report = (ctx: Ctx): void => {
+    log(ctx.delivered ? 'delivered' : ctx.reason, ctx);
+    unchanged.settled(ctx);
+    emit(ctx.delivered ? 'delivery_success' : 'delivery_failure', ctx);
+  };
+
+  applyConsent();
+  const outbox = createOutbox(source, store, {
+    open: () => consent.rule().events === 'send',
+    stamp: ({ event }) => {
+      const categoryPreferences = consent.categories();
+      if (categoryPreferences) event.context.consent = { categoryPreferences };
+    },
+    report,
+  });
+
+  /** One message from its call to the outbox. The result never rejects and comes also when nothing was sent. */
+  const dispatch = async (type: MessageType, fields: Dict, given: Given, moment = now()): Promise<Ctx> => {
+    let ctx = newCtx({ type, ...fields } as Message);
+    try {
+      if (consent.rule().events === 'drop') throw 'consent';
+      if (type === 'track' && !isString(fields.event)) throw 'invalid';
+      // The copy is made now: what the site does to its objects later is not this call's.
+      ctx = newCtx(JSON.parse(JSON.stringify(buildMessage(type, fields, given.options, moment, user, store, options))));
+      identity.refresh();
+      emit(type, ...Object.values(given));
+      if (type === 'identify' && unchanged.leavesOut(ctx, given.options, source.writeKey))
+        logSaved();
+      else {
+        ctx.event = await pipeline.pass(ctx.event);
+        await outbox.add(ctx);
+      }
+    } catch (error) {
+      if (!isString(error)) warnOnce(type, error);
+      ctx.reason = isString(error) ? error : 'invalid';
+      report(ctx);
+    }
+    given.callback?.(ctx);
+    return ctx;
+  };
+
+  const identify = (...args: unknown[]): Promise<Ctx> => {
+    const given = resolveIdentity(args);
+    user.identify(given.id, given.traits);
+    given.id = user.id();
+    return dispatch('identify', { traits: user.traits() }, given);
+  };
+
+  const track = (...args: unknown[]): Promise<Ctx> => {
+    const given = resolveTrack(args);
+    return dispatch('track', { event: given.event, properties: given.properties }, given);
+  };
+
+  const view =
+    (type: 'page' | 'screen') =>
+    (...args: unknown[]): Promise<Ctx> => {
+      const given = resolvePage(args);
+      const { name, category } = given;
+      const moment = now();
+      const described = type === 'page' && { ...moment.page, category, name };
+      const properties = { ...described, ...given.properties };
+      return dispatch(type, { name, category, properties }, given, moment);
+    };
+
+  const groupCall = (...args: unknown[]): unknown => {
+    if (!args.length) return group;
+    const given = resolveIdentity(args);
+    group.identify(given.id, given.traits);
+    given.id = group.id();
+    return dispatch('group', { groupId: given.id, traits: group.traits() }, given);
+  };
+
+  const alias = (...args: unknown[]): Promise<Ctx> => {
+    const given = resolveAlias(args);
+    const userId = given.to || user.id();
+    return dispatch('alias', { userId, previousId: given.from || user.id() || user.anonymousId() }, given);
+  };
+
+  const call = ([method, ...args]: Call): unknown => {
+    if ((args[args.length - 1] as Dict | undefined)?.__t) replayed = momentOf(args.pop() as Noted);
+    const result = (self as unknown as Dict<((...args: unknown[]) => unknown) | undefined>)[method]?.(...args);
+    replayed = undefined;
+    return result;
+  };
+
+  const chained =
+    (action: (...args: never[]) => void) =>
+    (...args: never[]): Analytics => {
+      action(...args);
+      return self;
+    };
+
+  const trackLink = trackOn('click', track);
+  const trackForm = trackOn('submit', track);
+
+  const ready = (callback?: () => void): Promise<unknown> => loading.then(callback);
+
+  const self = {
+    VERSION,
+    initialized: true,
+    identify,
+    track,
+    page: view('page'),
+    screen: view('screen'),
+    group: groupCall,
+    alias,
+    user: () => user,
+    setAnonymousId: (id?: string | null) => user.anonymousId(id || uuid()),
+    reset: () => {
+      group.reset();
+      user.reset();
+      emit('reset');
+    },
+    ready,
+    // Destinations run on the server: there is nothing to add to.
+    addDestinationMiddleware: ready,
+    on: chained(on),
+    once: chained(once),
+    off: chained(off),
+    emit: chained(emit),
+    debug: chained((wanted?: boolean) => {
+      debugging = wanted;
+      logSaved();
+    }),
+    addSourceMiddleware: async (middleware: SourceMiddleware) => {
+      pipeline.addMiddleware(middleware);
+      return self;
+    },
+    register: (...plugins: Plugin[]) =>
+      (loading = Promise.all([loading, ...plugins.map((plugin) => pipeline.addPlugin(plugin, self))])),
+    trackLink,
+    trackClick: trackLink,
+    trackForm,
+    trackSubmit: trackForm,
+    optIn: (categories: Dict<boolean> = {}) => {
+      consent.decide(categories);
+      applyConsent();
+      outbox.flush();
+    },
+    optOut: () => {
+      identity.erase();
+      outbox.clear();
+      consent.decide();
+      applyConsent();
+    },
+    flush: outbox.flush,
+    push: call,
+  } as unknown as Analytics;
+
+  queued.filter(setsScene).forEach(call);
+  runQueryString(self, options);
+  if (options.initialPageview) void self.page();
+  if (options.spa) watchNavigation(self, (url) => (previousUrl = url));
+  queued.filter((queuedCall) => !setsScene(queuedCall)).forEach(call);
+  emit('initialize');
+  return self;
+};

@@ -1,0 +1,39 @@
+import type { Store } from './store';
+import type { Dict, LoadOptions, Page } from './types';
+import { attempt, parametersOf } from './values';
+import { VERSION } from './version';
+
+/** As js-cookie spells `s:context.referrer`. */
+const AD_REFERRER = 's%3Acontext.referrer';
+
+/** utm_* as a campaign; `utm_campaign` becomes `name`. Undefined where the page has no query. */
+export const campaignOf = (search: string, clickIds?: readonly string[]): Dict | undefined => {
+  const { campaign: name, ...utm } = parametersOf(search, 'utm_');
+  const all = parametersOf(search, '');
+  const clicks = clickIds?.map((id) => [id, all[id]]);
+  return search ? { name, ...utm, clickIds: clicks && Object.fromEntries(clicks) } : undefined;
+};
+
+/** The ad network that led here, remembered while the cookie lives. */
+const adReferrer = (search: string, { cookie, setCookie }: Store): unknown => {
+  const { btid, urid } = parametersOf(search, '');
+  const id = btid || urid;
+  if (id) setCookie(AD_REFERRER, JSON.stringify({ id, type: btid ? 'dataxu' : 'millennial-media' }));
+  return attempt(() => JSON.parse(cookie(AD_REFERRER)!)) || undefined;
+};
+
+/** What the browser tells of itself and its page. Keys without a value vanish when the message is frozen. */
+export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): Dict => {
+  const { width, height } = screen;
+  return {
+    page,
+    userAgent: navigator.userAgent,
+    userAgentData: (navigator as { userAgentData?: unknown }).userAgentData,
+    locale: navigator.language,
+    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    screen: { width, height, density: devicePixelRatio },
+    library: { name: 'tabard.js', version: VERSION },
+    campaign: campaignOf(page.search, clickIds),
+    referrer: adReferrer(page.search, store),
+  };
+};

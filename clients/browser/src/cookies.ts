@@ -1,0 +1,52 @@
+import type { LoadOptions } from './types';
+import { attempt } from './values';
+
+export interface Jar {
+  get(name: string): string | null;
+  /** Null erases. */
+  set(name: string, value: string | null): void;
+  /** The domain the cookies are written for, with its leading dot; '' for a cookie of this host alone. */
+  domain(): string;
+}
+
+const find = (name: string): string | null => {
+  const text = attempt(() => decodeURIComponent(('; ' + document.cookie).split(`; ${name}=`)[1]!.split(';')[0]!));
+  // Some peers write JSON. Digits are left alone: a long number would lose its end.
+  return (text?.[0] === '"' ? attempt(() => JSON.parse(text) as string) : text) || null;
+};
+
+const write = (name: string, value: string | null, attributes: string): void => {
+  attempt(() => (document.cookie = `${name}=${encodeURIComponent(value || '')};${attributes}${value ? '' : ';max-age=0'}`));
+};
+
+/** The widest parent of this host for which the browser takes a cookie. An IP address has none. */
+const widestDomain = (): string => {
+  const parts = location.hostname.split('.');
+  let domain = '';
+  let taken: string | null = null;
+  for (let level = 2; !taken && level <= parts.length && /[a-z]/.test(location.hostname); level++) {
+    domain = '.' + parts.slice(-level).join('.');
+    const attributes = 'domain=' + domain;
+    write('__tld__', '1', attributes);
+    taken = find('__tld__');
+    write('__tld__', null, attributes);
+  }
+  return taken ? domain : '';
+};
+
+/** Cookies of the widest accepted domain: path /, Lax, one year, Secure on https, unless the site says otherwise. */
+export const cookieJar = ({ domain, maxage = 365, path = '/', sameSite = 'Lax', secure = location.protocol === 'https:' }: NonNullable<LoadOptions['cookie']>): Jar => {
+  const widest = (): string => (domain ??= widestDomain());
+  return {
+    get: find,
+    set: (name, value) =>
+      write(
+        name,
+        value,
+        `path=${path};samesite=${sameSite};max-age=${maxage * 86400}` +
+          (widest() && ';domain=' + domain) +
+          (secure ? ';secure' : ''),
+      ),
+    domain: widest,
+  };
+};

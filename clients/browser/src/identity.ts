@@ -1,0 +1,139 @@
+/**
+ * Who is on this page. Read anew at every call, because another tab or a sibling sub-domain may have changed it.
+ * Names and shapes are those of the analytics.js family, so a site can switch either way and keep its visitors.
+ *
+ * The cookie is the truth between sub-domains: where its anonymous id differs from this origin's local storage, the
+ * origin is stale and forgets its person (browser.md, 7.3). What the cookie lacks is restored from local storage.
+ */
+import type { Store } from './store';
+import type { Dict, Group, LoadOptions, User } from './types';
+import { asId, uuid } from './values';
+
+const ANONYMOUS_ID = 'ajs_anonymous_id';
+const USER_ID = 'ajs_user_id';
+const GROUP_ID = 'ajs_group_id';
+const TRAITS = 'ajs_user_traits';
+const GROUP_TRAITS = 'ajs_group_properties';
+/** The day of the last renewal of the cookies. */
+const REFRESHED = 'tabard_day';
+/** The last identify the server took: `[fingerprint, time, number saved]`. */
+export const SENT = 'tabard_sent';
+
+/** What cookies hold. */
+export const IDS = [ANONYMOUS_ID, USER_ID, GROUP_ID];
+/** All that is known of the visitor, the anonymous id first. */
+export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, REFRESHED];
+
+export const createIdentity = ({ local, setLocal, cookie, setCookie, jar }: Store, options: LoadOptions, endpoint: string) => {
+  const forget = (names: string[]): void => names.forEach((name) => setLocal(name, null));
+
+  /** Whether cookie and local storage both know the id and name different ones. */
+  const differs = (name: string): boolean => !!cookie(name) && !!local(name) && asId(local(name)) !== cookie(name);
+
+  const get = (name: string): string | null => {
+    if (differs(ANONYMOUS_ID)) forget(NAMES.slice(1));
+    if (differs(USER_ID)) forget([TRAITS, SENT]);
+    IDS.forEach((id) => {
+      const value = cookie(id) || asId(local(id));
+      if (value && value !== local(id)) setLocal(id, value);
+      if (value) setCookie(id, value);
+    });
+    return asId(local(name));
+  };
+
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  /**
+   * In Safari cookies set by a script live seven days, those set by a server of the same site a year. So the collector
+   * is asked, once for all that changed in one tick, to set the identity cookies it is sent once more. What changed
+   * meanwhile is put right afterwards. A collector of another site is sent no cookies and sets none.
+   */
+  const changed = (): void => {
+    if (!options.idCookie) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const repair = (): void => IDS.forEach((name) => setCookie(name, asId(local(name))));
+      const request: RequestInit = { method: 'POST', body: jar.domain(), mode: 'no-cors', credentials: 'include' };
+      fetch(endpoint + '/id', request).then(repair, repair);
+    });
+  };
+
+  const set = (name: string, value: string | null): void => {
+    if (get(name) === value) return;
+    setLocal(name, value);
+    setCookie(name, value);
+    changed();
+  };
+
+  const entity = (idName: string, traitsName: string, replaced: () => void) => {
+    const id = (value?: unknown): string | null => {
+      const before = get(idName);
+      if (value !== undefined) {
+        const next = asId(value);
+        if (before && next && before !== next) replaced();
+        set(idName, next);
+      }
+      return get(idName);
+    };
+    const traits = (value?: Dict | null): Dict => {
+      if (value !== undefined) setLocal(traitsName, value);
+      return local<Dict>(traitsName) || {};
+    };
+    const logout = (): void => {
+      set(idName, null);
+      forget([traitsName, SENT]);
+    };
+    return {
+      id,
+      traits,
+      /** Adds traits to those of the same (or a not yet known) id; another id starts afresh. */
+      identify: (value?: unknown, given?: Dict | null): void => {
+        const before = id();
+        const next = asId(value) || before;
+        const kept = !before || before === next ? traits() : {};
+        id(next);
+        traits({ ...kept, ...given });
+      },
+      logout,
+      reset: logout,
+    };
+  };
+
+  const mint = (): void => set(ANONYMOUS_ID, uuid());
+
+  const user: User = {
+    // Another person: what was done under the old anonymous id was not theirs.
+    ...entity(USER_ID, TRAITS, mint),
+    anonymousId: (value) => {
+      if (value !== undefined) set(ANONYMOUS_ID, value);
+      else if (!get(ANONYMOUS_ID)) mint();
+      return get(ANONYMOUS_ID);
+    },
+    reset: () => {
+      user.logout();
+      // At once, not at the next message: siblings see by the new id that their own copy is stale.
+      mint();
+    },
+  };
+
+  const group: Group = entity(GROUP_ID, GROUP_TRAITS, () => undefined);
+
+  return {
+    user,
+    group,
+    erase: (): void => {
+      forget(NAMES);
+      IDS.forEach((name) => jar.set(name, null));
+    },
+    /** Once a day, renews the cookies' year. */
+    refresh: (): void => {
+      const today = Math.floor(Date.now() / 864e5);
+      if (local(REFRESHED) === today) return;
+      setLocal(REFRESHED, today);
+      IDS.forEach((name) => cookie(name) && jar.set(name, cookie(name)));
+      changed();
+    },
+  };
+};
+
+export type Identity = ReturnType<typeof createIdentity>;

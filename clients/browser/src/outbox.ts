@@ -1,0 +1,221 @@
+/**
+ * Messages on their way to the collector. A message is this client's own copy from its call on; each try sends the
+ * same content with the same messageId, so the server recognises what it already has.
+ */
+import type { Store } from './store';
+import type { Ctx, Dict, Message } from './types';
+import { uuid, warnOnce } from './values';
+
+export interface Source {
+  writeKey: string;
+  /** Base of the collector, ending in /v1. */
+  endpoint: string;
+}
+
+interface Rules {
+  /** False until the visitor allows sending. */
+  open: () => boolean;
+  /** Writes the visitor's consent of the moment of sending into the message. */
+  stamp: (ctx: Ctx) => void;
+  /** Told once what became of a message. */
+  report: (ctx: Ctx) => void;
+}
+
+export const newCtx = (event: Message): Ctx => ({
+  id: event.messageId,
+  event,
+  attempts: 0,
+  delivered: false,
+  suppressed: false,
+});
+
+const MESSAGE_BYTES_MAX = 500e3;
+const BATCH_BYTES_MAX = 450e3;
+/** Browsers refuse keepalive bodies beyond 64 KiB in flight; the rest is room for the envelope. */
+const KEEPALIVE_BYTES_MAX = 60e3;
+const REQUESTS_MAX = 4;
+const QUEUE_MAX = 1000;
+const STORED_MAX = 200;
+const STORED_CHARS_MAX = 256e3;
+const BACKOFF_MAX_MS = 6e4;
+const RETRY_AFTER_MAX_S = 300;
+const REQUEST_TIMEOUT_MS = 3e4;
+const RECOVERY_MS = 300;
+
+const bytesOf = (text: string): number => new Blob([text]).size;
+
+const json = JSON.stringify;
+
+export const createOutbox = (
+  { writeKey, endpoint }: Source,
+  { local, setLocal }: Store,
+  { open, stamp, report }: Rules,
+) => {
+  const key = 'tabard:q:' + writeKey;
+  const tab = uuid();
+  const settlers = new Map<Ctx, () => void>();
+  let waiting: Ctx[] = [];
+  let flying: Ctx[][] = [];
+  let flyingBytes = 0;
+  let failures = 0;
+  let heldUntil = 0;
+  /** The page is gone, but for what its last handlers do. */
+  let gone = false;
+  /** What is sent now has to outlive the page. */
+  let leaving = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+
+  const stored = (): Dict<Message[]> => local(key) || {};
+
+  /** Writes down what this tab has not got an answer for, beside what other tabs wrote. */
+  const store = (): void => {
+    const { [tab]: before, ...others } = stored();
+    let room = STORED_CHARS_MAX;
+    const newestFirst = flying.flat().concat(waiting).map(({ event }) => event).reverse();
+    const list = newestFirst.filter((event, at) => at < STORED_MAX && (room -= json(event).length) > 0).reverse();
+    if (list[0]) setLocal(key, { ...others, [tab]: list });
+    else if (before) setLocal(key, others);
+  };
+
+  /** Ends the waiting of the caller, who may be told so before the message is delivered. */
+  const settle = (ctx: Ctx, reason?: string): void => {
+    ctx.reason = reason;
+    settlers.get(ctx)?.();
+    settlers.delete(ctx);
+  };
+
+  const finish = (ctxs: Ctx[], reason?: string): void =>
+    ctxs.forEach((ctx) => {
+      ctx.delivered = !reason;
+      settle(ctx, reason);
+      report(ctx);
+    });
+
+  /** Keeps for later what cannot go now. */
+  const park = (): void => {
+    store();
+    waiting.forEach((ctx) => settle(ctx, open() ? 'waiting' : 'consent'));
+  };
+
+  /** Milliseconds until the server may be asked again; a look once a minute where an event will end the pause. */
+  const pause = (): number => (open() && navigator.onLine ? heldUntil - Date.now() : BACKOFF_MAX_MS);
+
+  /** Puts what the server could not take now back in front. */
+  const retryLater = (ctxs: Ctx[], retryAfter: number): void => {
+    waiting = ctxs.concat(waiting);
+    park();
+    // Requests that failed side by side are one failure.
+    if (retryAfter || pause() <= 0) {
+      const backoff = Math.min(BACKOFF_MAX_MS, 500 * 2 ** failures++) * (0.75 + Math.random() / 2);
+      heldUntil = Date.now() + (Math.min(retryAfter, RETRY_AFTER_MAX_S) * 1e3 || backoff);
+    }
+    schedule(pause());
+  };
+
+  const post = (ctxs: Ctx[]): void => {
+    ctxs.forEach((ctx) => {
+      ctx.attempts++;
+      stamp(ctx);
+    });
+    const [{ event }, second] = ctxs as [Ctx, Ctx?];
+    const url = `${endpoint}/${second ? 'b' : event.type[0]}`;
+    const content = second ? { batch: ctxs.map((ctx) => ctx.event) } : event;
+    const body = json({ ...content, sentAt: new Date(), writeKey });
+    flying.push(ctxs);
+    // Without fetch's keepalive a request dies with the page; what a beacon answers nobody learns, so it stays stored.
+    if (leaving && !('keepalive' in Request.prototype)) return void navigator.sendBeacon(url, body);
+    const bytes = bytesOf(body);
+    flyingBytes += bytes;
+    const answered = (status: number, retryAfter: number): void => {
+      flyingBytes -= bytes;
+      flying = flying.filter((batch) => batch !== ctxs);
+      if (!status || status >= 500 || status === 429 || status === 408) return retryLater(ctxs, retryAfter);
+      failures = 0;
+      store();
+      if (status >= 400) warnOnce('refused', status);
+      finish(ctxs, status >= 400 ? 'refused' : undefined);
+      if (waiting[0]) schedule();
+    };
+    fetch(url, {
+      method: 'POST',
+      body,
+      keepalive: flyingBytes < KEEPALIVE_BYTES_MAX + 2e3,
+      credentials: 'omit',
+      signal: AbortSignal.timeout?.(REQUEST_TIMEOUT_MS),
+    }).then(
+      ({ status, headers }) => answered(status, +headers.get('retry-after')! || 0),
+      () => answered(0, 0),
+    );
+  };
+
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (waiting[0] && pause() > 0) {
+      park();
+      return schedule(pause());
+    }
+    while (waiting[0] && (leaving || !flying[REQUESTS_MAX - 1])) {
+      let room = leaving ? KEEPALIVE_BYTES_MAX - flyingBytes : BATCH_BYTES_MAX;
+      const tooMany = waiting.findIndex(({ event }) => (room -= bytesOf(json(event))) < 0);
+      if (!tooMany && leaving) return;
+      post(waiting.splice(0, tooMany < 0 ? QUEUE_MAX : tooMany || 1));
+    }
+  };
+
+  const schedule = (ms = 0): void => {
+    timer ??= setTimeout(flush, ms);
+  };
+
+  const leave = (): void => {
+    leaving = true;
+    flush();
+    store();
+    leaving = gone;
+  };
+
+  /** Takes what earlier pages could not deliver. */
+  const recover = async (): Promise<void> => {
+    const { [tab]: _, ...others } = stored();
+    const left = Object.values(others).flat();
+    if (!left[0]) return;
+    waiting.push(...left.map(newCtx));
+    setLocal(key, null);
+    store();
+    flush();
+    // While other tabs do not see yet that these are taken, the lock keeps them away.
+    await new Promise((resolve) => setTimeout(resolve, RECOVERY_MS));
+  };
+
+  addEventListener('pagehide', () => {
+    gone = true;
+    leave();
+  });
+  addEventListener('pageshow', () => (gone = leaving = false));
+  addEventListener('visibilitychange', () => document.hidden && leave());
+  addEventListener('online', flush);
+
+  // One tab alone; without locks (plain http) two tabs opened in the same instant may both send, which the server mends.
+  const { locks } = navigator;
+  if (local(key) && locks) void locks.request(key, { ifAvailable: true }, (lock) => lock && recover());
+  else void recover();
+
+  return {
+    flush,
+    /** Resolves after the first answer, or when it is clear that there will be none soon. */
+    add: (ctx: Ctx): Promise<void> => {
+      const settled = new Promise<void>((resolve) => settlers.set(ctx, resolve));
+      if (bytesOf(json(ctx.event)) > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
+      else if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');
+      if (leaving) leave();
+      else if (pause() > 0) flush();
+      else schedule();
+      return settled;
+    },
+    /** Throws everything away, also what is stored. */
+    clear: (): void => {
+      setLocal(key, null);
+      finish(waiting.splice(0), 'consent');
+    },
+  };
+};
