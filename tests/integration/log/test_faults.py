@@ -88,6 +88,8 @@ def test_a_commit_whose_sync_failed_stays_hidden_even_when_sqlite_recovers_it(vf
     root = tmp_path / "log"
     writer = SqliteLogWriter(root, 1, OPTIONS)
     writer.append([b"kept"])
+    early = SqliteLogReader(root)
+    early.start(1)  # knows the old segment as the newest, and has not opened it yet
     wal = segment.path_of(root / "1", 0).with_name("00000000000000000000.segment-wal")
 
     def failing(what: str, path: str) -> Exception | None:
@@ -100,6 +102,7 @@ def test_a_commit_whose_sync_failed_stays_hidden_even_when_sqlite_recovers_it(vf
     vfs.fault = None
     writer.append([b"acknowledged"])
     wal.write_bytes(left_behind)  # as when the process dies here and SQLite recovers the old segment on opening
+    assert [entry.value for entry in early.read(1, 0, 10)] == [b"kept", b"acknowledged"]
     assert values_of(root) == [b"kept", b"acknowledged"]
     assert check_integrity(root).problems == []
 
