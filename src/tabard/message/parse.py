@@ -149,6 +149,12 @@ def judge(item: Mapping[str, Any], call_type: str | None) -> str:
     return kind
 
 
+def states_message_id(item: Mapping[str, Any]) -> bool:
+    """Whether an item brings a messageId of its own; the door makes one for it otherwise."""
+    value = item.get("messageId")
+    return value is not None and not (isinstance(value, str) and (not value or value.isspace()))
+
+
 def unreadable(problem: Exception) -> Refused:
     """The refusal for what a decoder raised."""
     if isinstance(problem, UnicodeDecodeError):

@@ -34,7 +34,6 @@ DOOR_METRICS: Final = (
     Metric("tabard_messages_rejected", _C, "Messages refused at the door, by reason.", ("source", "reason")),
     Metric("tabard_requests_unavailable", _C, "Requests answered with 503, by cause.", ("code",)),
     Metric("tabard_collector_connections", _G, "Open connections of a collector.", ("partition",)),
-    Metric("tabard_collector_commits", _C, "Group commits of the log.", ()),
 )
 
 LOG_METRICS: Final = (
@@ -49,6 +48,12 @@ RESOLVER_METRICS: Final = (
 
 DELIVERY_METRICS: Final = (
     Metric("tabard_deliveries", _C, "Deliveries ended, by destination and outcome.", ("destination", "outcome")),
+    Metric("tabard_attempts_failed", _C, "Attempts that did not deliver, by cause.", ("destination", "code")),
+    Metric("tabard_delivery_lag_seconds", _G, "Age of the oldest message not delivered yet.", ("destination",)),
+    Metric("tabard_delivery_parked", _G, "Deliveries that wait for another attempt.", ("destination",)),
+    Metric("tabard_delivery_dead", _G, "Dead letters.", ("destination",)),
+    Metric("tabard_delivery_paused", _G, "1 while the breaker of a destination is open.", ("destination",)),
+    Metric("tabard_books_unbalanced", _C, "Self-checks that found books and rows apart.", ("destination",)),
 )
 
 METRICS: Final = DOOR_METRICS + LOG_METRICS + RESOLVER_METRICS + DELIVERY_METRICS

@@ -1,0 +1,75 @@
+"""Who calls, and under which address we are called: forwarded headers count only from a trusted proxy."""
+
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+
+from tabard.collector.request import Request
+from tabard.settings import Settings
+
+
+class Addresses:
+    """Who calls, and under which address we are called. Headers count only from a trusted proxy."""
+
+    def __init__(self, settings: Settings, bound: Callable[[], str]) -> None:
+        """`bound` gives the URL of the socket, for installations without a public URL."""
+        self._public_url = settings.public_url.rstrip("/")
+        self._bound = bound
+        self._proxies = [
+            ip_network(part.strip(), strict=False) for part in settings.trusted_proxies.split(",") if part.strip()
+        ]
+
+    def trusts(self, peer: str) -> bool:
+        """Whether an address is one of the trusted proxies."""
+        if not self._proxies:
+            return False
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._proxies)
+
+    def is_near(self, peer: str) -> bool:
+        """Whether many connections of one address are in order: this machine, or a proxy."""
+        if self.trusts(peer):
+            return True
+        try:
+            return ip_address(peer).is_loopback
+        except ValueError:
+            return False
+
+    def client(self, request: Request) -> str:
+        """The address of the person: the last one in X-Forwarded-For that is no proxy of ours, else the peer."""
+        if not self._proxies or not self.trusts(request.peer):
+            return request.peer
+        forwarded = (request.header(b"x-forwarded-for") or b"").decode("latin-1")
+        for part in reversed(forwarded.split(",")):
+            address = _address(part)
+            if address is None:
+                break
+            if not self.trusts(address):
+                return address
+        return request.peer
+
+    def base_url(self, request: Request) -> str:
+        """The URL that clients shall use, without a trailing slash."""
+        if self._public_url:
+            return self._public_url
+        if self.trusts(request.peer):
+            host = request.header(b"x-forwarded-host") or request.header(b"host")
+            if host:
+                scheme = "https" if (request.header(b"x-forwarded-proto") or b"http") == b"https" else "http"
+                return f"{scheme}://{host.decode('latin-1')}"
+        return self._bound()
+
+
+def _address(text: str) -> str | None:
+    """An address out of a list, without port and brackets; None for anything else."""
+    part = text.strip()
+    if part.startswith("["):
+        part = part[1:].partition("]")[0]
+    elif part.count(":") == 1:
+        part = part.partition(":")[0]
+    try:
+        return str(ip_address(part))
+    except ValueError:
+        return None

@@ -1,0 +1,300 @@
+"""The door: one request in, one answer out, after the log has what the request said.
+
+`Door.receive` is called by the protocol (protocol.py) with a whole request and answers through a callback, now or when
+the commit is done: at this rate a task and a future for each request would cost more than the rest of the way.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from tabard.clock import Clock
+from tabard.collector.accept import Sender, accept, first_item_key, open_batch, open_call
+from tabard.collector.addresses import Addresses
+from tabard.collector.batcher import Batcher
+from tabard.collector.body import unpack
+from tabard.collector.cors import preflight_headers, readable_by
+from tabard.collector.counts import Counts
+from tabard.collector.pending import Pending
+from tabard.collector.pixel import pixel_body
+from tabard.collector.rate import Rates, TooManyRequests
+from tabard.collector.ready import ReadyQuestion
+from tabard.collector.rejections import KeptRejection, RejectionStore
+from tabard.collector.request import Answer, Reply, Request
+from tabard.collector.respond import Responder
+from tabard.collector.routes import (
+    CALLS,
+    COUNTERS,
+    HEALTH,
+    METRICS,
+    PIXELS,
+    READY,
+    SOURCE_CONFIG,
+    Call,
+    settings_key,
+)
+from tabard.collector.settings_document import settings_document, source_config
+from tabard.collector.write_key import Entry, Sources
+from tabard.log.interface import LogUnavailable, LogWriter
+from tabard.message.limits import Limits
+from tabard.message.parse import Refused
+from tabard.message.rejection import Rejection
+from tabard.message.types import Trust
+from tabard.settings import Settings
+from tabard.telemetry.logging import logger
+from tabard.telemetry.metrics import exposition
+from tabard.workspace.types import WorkspaceReader
+
+_METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_GET: Final = (b"GET", b"HEAD")
+_MODES: Final = {b"0": True, b"1": False}
+_PATH_BYTES_MAX: Final = 512
+_USER_AGENT_BYTES_MAX: Final = 512
+_NO_CONTROL: Final = ~int(Trust.CONTROL)
+_CLIENT: Final = int(Trust.CLIENT)
+
+
+class BrowserAssets(Protocol):
+    """The browser client as files, and its cookie call; see docs/browser.md. Handed in by compose."""
+
+    def answer(self, request: Request, respond: Responder) -> Answer | None:
+        """The answer to a request for one of its paths, None for every other path. Raises `Refused` for a bad key."""
+        ...
+
+
+class Door:
+    """The collector without its sockets. Everything runs on one event loop; the log is written by one thread."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        log: LogWriter,
+        workspace: WorkspaceReader,
+        rejections: RejectionStore,
+        assets: BrowserAssets | None = None,
+    ) -> None:
+        self.settings = settings
+        self.sources = Sources(workspace)
+        self.counts = Counts()
+        self.respond = Responder(log.partition)
+        self.batcher = Batcher(log, rejections)
+        self.partition = str(log.partition)
+        self.bound_url = ""
+        self._clock = clock
+        self._rates = Rates(clock)
+        self.addresses = Addresses(settings, lambda: self.bound_url)
+        self._assets = assets
+        self._limits = Limits(
+            message_bytes_max=settings.message_bytes_max,
+            batch_bytes_max=settings.batch_bytes_max,
+            batch_items_max=settings.batch_items_max,
+            json_depth_max=settings.json_depth_max,
+        )
+        self._pages: dict[bytes, Callable[[Request, Reply], None]] = {
+            HEALTH: self._health,
+            READY: self._ready,
+            METRICS: self._metrics,
+            SOURCE_CONFIG: self._source_config,
+        }
+
+    def receive(self, request: Request, reply: Reply) -> None:
+        """Answers a request through `reply`, exactly once. Never raises."""
+        try:
+            call = CALLS.get(request.url) if request.method == b"POST" else None
+            if call is not None:
+                self._take(request, call, reply)
+            else:
+                self._elsewhere(request, reply)
+        except LogUnavailable as problem:
+            self.counts.unavailable(problem.code)
+            reply(self.respond.unavailable(problem.code, str(problem), problem.retry_after_s))
+        except Exception:  # noqa: BLE001 - the client gets the one error shape whatever happens here
+            logger().exception("collector.request.failed", path=request.path.decode("utf-8", "replace"))
+            reply(self.respond.failed())
+
+    def _take(self, request: Request, call: Call, reply: Reply) -> None:
+        """The way of every call: whose is it, what does it say, is it sound, keep it, answer."""
+        entry: Entry | None = None
+        body = request.body
+        try:
+            entry = self.sources.by_header(request)
+            body = unpack(request, self._limits)
+            parcel = open_batch(body, self._limits) if call.type is None else open_call(body, self._limits)
+            if entry is None:
+                entry = self.sources.by_content(request, *parcel.stated_keys, first_item_key(parcel, self._limits))
+            origin = readable_by(request, entry.source)
+            self._rates.take(entry.source, len(parcel.items))
+            accepted = accept(parcel, self._sender(request, call, entry), self._limits, self._clock.new_id)
+        except Refused as refusal:
+            self._refuse(request, call, entry, refusal, body, reply)
+            return
+        if not parcel.items:
+            reply(self.respond.success(origin))
+            return
+        pending = Pending(self.respond, self.counts, reply, entry.source.id)
+        pending.values, pending.types, pending.origin = accepted.values, accepted.types, origin
+        if accepted.refused:
+            pending.in_batch = call.type is None
+            pending.permissive = _is_permissive(request, call, entry)
+            pending.refused = [item.rejection for item in accepted.refused]
+            pending.rejections = [self._kept(request, entry, item.rejection, item.raw) for item in accepted.refused]
+        self.batcher.submit(pending)
+
+    def _sender(self, request: Request, call: Call, entry: Entry) -> Sender:
+        trust = entry.trust
+        if b"origin" in request.headers:
+            trust = trust & _NO_CONTROL | _CLIENT
+        if call.client:
+            trust |= _CLIENT
+        if call.pixel:
+            trust &= _NO_CONTROL
+        user_agent = request.headers.get(b"user-agent")
+        return Sender(
+            source=entry.source.id,
+            trust=trust,
+            received_at=self._clock.now_ms(),
+            ip=self.addresses.client(request),
+            user_agent=user_agent[:_USER_AGENT_BYTES_MAX].decode("latin-1") if user_agent else None,
+            call_type=call.type,
+        )
+
+    def _refuse(
+        self, request: Request, call: Call, entry: Entry | None, refusal: Refused, body: bytes, reply: Reply
+    ) -> None:
+        """Answers a request that was refused as a whole, after the refusal is kept where its source is known."""
+        rejection = refusal.rejection
+        is_of_call = self.respond.status_of(rejection.reason) == self.respond.REFUSED
+        if entry is None and is_of_call:
+            entry = self._entry_in_query(request)
+        # Who has no valid key, or sends too much, could fill the disk with what is refused: that is counted, not kept.
+        if entry is None or not is_of_call:
+            self.counts.rejected(entry.source.id if entry else None, rejection.reason)
+            retry_after_s = refusal.retry_after_s if isinstance(refusal, TooManyRequests) else None
+            reply(self.respond.refused([rejection], None, retry_after_s))
+            return
+        pending = Pending(self.respond, self.counts, reply, entry.source.id)
+        pending.refused = [rejection]
+        pending.rejections = [self._kept(request, entry, rejection, body)]
+        pending.permissive = _is_permissive(request, call, entry)
+        self.batcher.submit(pending)
+
+    def _entry_in_query(self, request: Request) -> Entry | None:
+        try:
+            return self.sources.by_content(request)
+        except Refused:
+            return None
+
+    def _kept(self, request: Request, entry: Entry, rejection: Rejection, raw: bytes) -> KeptRejection:
+        return KeptRejection(
+            at=self._clock.now_ms(),
+            source=entry.source.id,
+            reason=rejection.reason.value,
+            message=rejection.message,
+            field=rejection.field,
+            item=rejection.index,
+            path=request.path[:_PATH_BYTES_MAX].decode("utf-8", "replace"),
+            raw=raw[: self.settings.rejection_bytes_max],
+            raw_bytes=len(raw),
+        )
+
+    def _elsewhere(self, request: Request, reply: Reply) -> None:
+        """Every request that is not a POST of calls to a path written the usual way."""
+        path = request.path
+        if request.method == b"OPTIONS":
+            reply(self.respond.preflight(preflight_headers(request)))
+        elif (call := CALLS.get(path)) is not None:
+            self._if_post(request, reply, lambda: self._take(request, call, reply))
+        elif path == COUNTERS:
+            self._if_post(request, reply, lambda: reply(self.respond.success()))
+        elif (page := self._pages.get(path)) is not None:
+            self._if_get(request, reply, lambda: page(request, reply))
+        elif (pixel := PIXELS.get(path)) is not None:
+            self._if_get(request, reply, lambda: self._pixel(request, pixel, reply))
+        elif (key := settings_key(path)) is not None:
+            self._if_get(request, reply, lambda: self._settings(request, key, reply))
+        else:
+            reply(self._asset(request) or self.respond.not_found(path))
+
+    def _if_post(self, request: Request, reply: Reply, answer: Callable[[], None]) -> None:
+        if request.method == b"POST":
+            answer()
+        else:
+            reply(self.respond.method_not_allowed((b"POST", b"OPTIONS")))
+
+    def _if_get(self, request: Request, reply: Reply, answer: Callable[[], None]) -> None:
+        if request.method in _GET:
+            answer()
+        else:
+            reply(self.respond.method_not_allowed((*_GET, b"OPTIONS")))
+
+    def _pixel(self, request: Request, call: Call, reply: Reply) -> None:
+        def reply_with_image(answer: Answer) -> None:
+            reply(self.respond.pixel(answer.status))
+
+        if request.method == b"HEAD":
+            reply(self.respond.pixel(200))
+            return
+        try:
+            request.body = pixel_body(request, self._limits)
+        except Refused as refusal:
+            self._refuse(request, call, None, refusal, request.url, reply_with_image)
+        else:
+            self._take(request, call, reply_with_image)
+
+    def _settings(self, request: Request, write_key: str, reply: Reply) -> None:
+        try:
+            entry = self.sources.by_key(write_key)
+            origin = readable_by(request, entry.source)
+        except Refused as refusal:
+            reply(self.respond.refused([refusal.rejection]))
+            return
+        document = settings_document(self.addresses.base_url(request), entry.write_key)
+        reply(self.respond.json(200, document, origin))
+
+    def _source_config(self, request: Request, reply: Reply) -> None:
+        try:
+            entry = self.sources.by_header(request) or self.sources.by_content(request)
+            origin = readable_by(request, entry.source)
+        except Refused as refusal:
+            reply(self.respond.refused([refusal.rejection]))
+            return
+        reply(self.respond.json(200, source_config(entry.source, entry.write_key), origin))
+
+    def _asset(self, request: Request) -> Answer | None:
+        if self._assets is None:
+            return None
+        try:
+            return self._assets.answer(request, self.respond)
+        except Refused as refusal:
+            return self.respond.refused([refusal.rejection])
+
+    def _health(self, _request: Request, reply: Reply) -> None:
+        reply(self.respond.json(200, b'{"status":"ok"}'))
+
+    def _ready(self, _request: Request, reply: Reply) -> None:
+        self.batcher.submit(ReadyQuestion(self.respond, reply))
+
+    def _metrics(self, _request: Request, reply: Reply) -> None:
+        self.counts.flush()
+
+        def answer(page: asyncio.Future[bytes]) -> None:
+            problem = page.exception()
+            if problem is not None:
+                logger().error("collector.metrics.failed", problem=str(problem))
+                reply(self.respond.failed())
+                return
+            reply(self.respond.body(200, _METRICS_TYPE, page.result()))
+
+        asyncio.get_running_loop().run_in_executor(None, exposition).add_done_callback(answer)
+
+
+def _is_permissive(request: Request, call: Call, entry: Entry) -> bool:
+    """Whether a refusal is answered with 200: what the request asks for, else what the source is set to."""
+    if call.pixel:
+        return True
+    asked = request.header(b"x-strict-mode")
+    if asked is not None and asked.strip() in _MODES:
+        return _MODES[asked.strip()]
+    return entry.source.permissive

@@ -1,0 +1,126 @@
+"""Write key → source. The workspace is read by a thread; a look-up here is a dictionary access.
+
+A key is looked for in this order (sdks.md §2): Basic user name, Bearer, body, first item of the batch, query.
+"""
+
+import base64
+import binascii
+from typing import Any, Final
+
+import msgspec
+
+from tabard.collector.request import Request
+from tabard.message.parse import Refused
+from tabard.message.rejection import Reason
+from tabard.message.types import SERVER_TRUST, Trust
+from tabard.workspace.types import Source, SourceKind, WorkspaceReader
+
+_CACHED_HEADERS_MAX: Final = 10_000
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What a write key opens: its source, the key's state, and the trust of the calls it carries (design.md §2.13)."""
+
+    source: Source
+    write_key: str
+    state: str
+    trust: int
+
+    def require_open(self) -> "Entry":
+        """This entry, if calls may be sent with it. Raises `Refused`."""
+        if self.state != "active":
+            raise Refused(
+                Reason.KEY_ROTATED, f"this write key of source {self.source.name!r} was rotated: use the new one"
+            )
+        if not self.source.enabled:
+            raise Refused(Reason.SOURCE_DISABLED, f"source {self.source.name!r} is disabled")
+        return self
+
+
+class Sources:
+    """The sources of the workspace as of the last `refresh`."""
+
+    def __init__(self, workspace: WorkspaceReader) -> None:
+        self._workspace = workspace
+        self._version: int | None = None
+        self._entries: dict[str, Entry] = {}
+        self._by_header: dict[bytes, Entry] = {}
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Reads the workspace if it changed, from any thread; whether it did. The old state stays if reading fails."""
+        version = self._workspace.version()
+        if version == self._version:
+            return False
+        entries = {
+            key: Entry(source=source, write_key=key, state=state, trust=int(_trust(source)))
+            for source in self._workspace.sources()
+            for key, state in source.write_keys.items()
+        }
+        self._entries, self._by_header, self._version = entries, {}, version
+        return True
+
+    def by_header(self, request: Request) -> Entry | None:
+        """The entry of the Authorization header; None where it names no key. Raises `Refused` for a bad key.
+
+        A Bearer token that is no key of ours may be an OAuth token of somebody else's: then the body decides.
+        """
+        authorization = request.headers.get(b"authorization")
+        if authorization is None:
+            return None
+        cached = self._by_header.get(authorization)
+        if cached is not None:
+            return cached.require_open()
+        key, is_bearer = _credentials(authorization)
+        if not key or (is_bearer and key not in self._entries):
+            return None
+        entry = self.by_key(key)
+        if len(self._by_header) < _CACHED_HEADERS_MAX:
+            self._by_header[authorization] = entry
+        return entry
+
+    def by_key(self, write_key: str) -> Entry:
+        """The entry of a key. Raises `Refused`: unknown, rotated, disabled."""
+        entry = self._entries.get(write_key)
+        if entry is None:
+            raise Refused(Reason.UNKNOWN_SOURCE, "no source has this write key: `tabard source list` shows them")
+        return entry.require_open()
+
+    def by_content(self, request: Request, *stated: Any) -> Entry:
+        """The entry of the first key among what the content states, else of the query. Raises `Refused`."""
+        for key in stated:
+            if isinstance(key, str) and key:
+                return self.by_key(key)
+        key = request.parameter("writeKey")
+        if key:
+            return self.by_key(key)
+        raise Refused(
+            Reason.NO_WRITE_KEY,
+            "the call names no source: send its write key as Basic user name, or as `writeKey` in body or query",
+        )
+
+
+def _trust(source: Source) -> Trust:
+    if source.kind is SourceKind.SERVER:
+        return SERVER_TRUST
+    trust = Trust.CLIENT
+    if source.allow_alias:
+        trust |= Trust.ALIAS
+    if source.allow_email_claim:
+        trust |= Trust.EMAIL_CLAIM
+    return trust
+
+
+def _credentials(authorization: bytes) -> tuple[str | None, bool]:
+    """The key in an Authorization header, and whether it is a Bearer token."""
+    scheme, _, value = authorization.partition(b" ")
+    value = value.strip()
+    if scheme.lower() == b"bearer":
+        return value.decode("latin-1"), True
+    if scheme.lower() != b"basic":
+        return None, False
+    try:
+        user = base64.b64decode(value + b"=" * (-len(value) % 4), validate=True).partition(b":")[0]
+    except binascii.Error:
+        return None, False
+    return user.decode("utf-8", "replace"), False
