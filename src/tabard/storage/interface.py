@@ -4,12 +4,13 @@ tests/conformance/storage.
 Positions are packed integers (`message.types.position`). Readers hold no transaction between calls.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from tabard.message.types import StoredMessage
+from tabard.identity.rules import Reading
+from tabard.message.types import Message, StoredMessage
 
 
 class ProfileChange(msgspec.Struct, frozen=True):
@@ -85,3 +86,71 @@ class ProfileReader(Protocol):
         ...
 
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]: ...
+
+
+class Resolved(msgspec.Struct, frozen=True, gc=False):
+    """A message on its way into the store, at its position, as the rules read it."""
+
+    position: int
+    message: Message
+    reading: Reading
+
+
+class Consumed(msgspec.Struct, frozen=True, gc=False):
+    """How far a batch takes a partition: from `offset` to `next_offset`.
+
+    `received_at` is that of its last message; `polled_at` when the partition was found at its end, else 0.
+    """
+
+    partition: int
+    offset: int
+    next_offset: int
+    received_at: int
+    polled_at: int = 0
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What one commit did: messages stored, copies of known ones, copies among those with other content."""
+
+    stored: int
+    duplicates: int
+    conflicting: int
+    sources: dict[str, tuple[int, int]] = {}
+
+
+class Fenced(Exception):
+    """Another resolver took the store over, or the positions are not where this one left them: stop at once."""
+
+
+class Count(msgspec.Struct, frozen=True, gc=False):
+    """So many of something, for the books: a name, the source, a key, and the position of a sample."""
+
+    name: str
+    source: str
+    key: str = ""
+    n: int = 1
+    sample: int | None = None
+
+
+class StoreWriter(Protocol):
+    """The one writer of a store. Whatever order messages come in, the same set gives the same state."""
+
+    def begin(self, log_id: str) -> None:
+        """Takes the store for a log, fencing any resolver before. Raises `Fenced` for a store of another log."""
+        ...
+
+    def positions(self) -> dict[int, int]:
+        """Partition → the offset to go on from."""
+        ...
+
+    def apply(self, batch: Sequence[Resolved], consumed: Sequence[Consumed], counts: Sequence[Count] = ()) -> Committed:
+        """Commits messages, all their effects and the positions in one transaction. Raises `Fenced`."""
+        ...
+
+    def project(self, limit: int) -> int:
+        """Brings at most `limit` marked identifiers to their profiles, in a transaction of its own; how many were
+        done.
+        """
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,136 @@
+"""Controls: deletions, suppressions and cuts as facts with times, compared with the times of other facts (§3.2)."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from tabard.identity.identifiers import named, parsed, usable
+from tabard.message.traits import parse_instant
+from tabard.message.types import CONTROL, Message, Trust
+
+EVERYTHING: Final = "*"
+"""The other end of a cut that severs an identifier from all others."""
+
+SEMANTIC: Final = {
+    "User Deleted": ("delete",),
+    "Delete Person": ("delete",),
+    "User Suppressed": ("delete", "suppress"),
+    "Suppress Person": ("delete", "suppress"),
+    "User Unsuppressed": ("unsuppress",),
+    "Unsuppress Person": ("unsuppress",),
+    "Object Deleted": ("delete",),
+    "Delete Object": ("delete",),
+}
+"""Customer.io's events that are controls, and their titles (wire.md §4.6). Suppressing there removes and blocks."""
+
+LEAVING: Final = frozenset({"Relationship Deleted", "Delete Relationship"})
+"""The events by which a person leaves an object."""
+
+_OBJECTS: Final = frozenset({"Object Deleted", "Delete Object"})
+
+
+class Control(msgspec.Struct, frozen=True):
+    """One control. `ids` of a delete, suppress or unsuppress; of a cut or uncut both ends, the second perhaps `*`.
+
+    `until`: a cut reaches evidence up to this event time (ms), None = for ever.
+    """
+
+    kind: str
+    ids: tuple[str, ...]
+    until: int | None = None
+
+
+class ControlUnreadable(ValueError):
+    """A control record lacks what it is about; it goes to quarantine."""
+
+
+def controls_of(message: Message, blocked: frozenset[str]) -> tuple[Control, ...]:
+    """The controls a message states: those of the admin API, and the semantic events of a source that may.
+
+    An `ungroup` is a fact of its subject and no control. Raises `ControlUnreadable`.
+    """
+    if message.type == CONTROL:
+        return _stated(message.body)
+    event = message.body.get("event")
+    if message.type != "track" or event not in SEMANTIC or not message.trust & Trust.CONTROL:
+        return ()
+    whom = object_named(message.body, blocked) if event in _OBJECTS else named(message.user_id, blocked)
+    if whom is None:
+        return ()
+    target = f"group:{whom}" if event in _OBJECTS else whom
+    return tuple(Control(kind, (target,)) for kind in SEMANTIC[event])
+
+
+def object_named(body: dict[str, Any], blocked: frozenset[str]) -> str | None:
+    """The group an event's properties name by objectId and objectTypeId."""
+    properties = body.get("properties")
+    return object_key(properties, properties.get("objectId"), blocked) if isinstance(properties, dict) else None
+
+
+def object_key(typed: dict[str, Any], value: Any, blocked: frozenset[str]) -> str | None:
+    """The one key of an object: its id, with `type/` before it unless the type is Customer.io's default, 1."""
+    text = usable(value, blocked)
+    if text is None:
+        return None
+    kind = usable(typed.get("objectTypeId", typed.get("object_type_id")), frozenset())
+    return text if kind in (None, "1") else f"{kind}/{text}"
+
+
+def _stated(body: dict[str, Any]) -> tuple[Control, ...]:
+    kind = body.get("type")
+    try:
+        if kind in ("delete", "suppress", "unsuppress"):
+            return (Control(kind, tuple(dict.fromkeys(parsed(str(one)) for one in body["ids"]))),)
+        if kind in ("cut", "uncut"):
+            ends = tuple(EVERYTHING if body[end] == EVERYTHING else parsed(str(body[end])) for end in ("a", "b"))
+            return (Control(kind, ends, _until(body) if kind == "cut" else None),)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ControlUnreadable(f"{kind}: {problem}") from problem
+    if kind == "ungroup":
+        return ()
+    raise ControlUnreadable(f"there is no control {kind!r}")
+
+
+def _until(body: dict[str, Any]) -> int | None:
+    if body.get("until") is None:
+        return None
+    until = parse_instant(body["until"])
+    if until is None:
+        raise ControlUnreadable("cut: `until` is no time")
+    return until
+
+
+class Switch(msgspec.Struct, frozen=True, order=True):
+    """One control as it bears on one identifier; sorted by (t, m). `other` is the far end of a cut."""
+
+    t: int
+    m: str
+    kind: str
+    other: str = ""
+    until: int | None = None
+
+
+def dead(switches: Sequence[Switch], t: int) -> bool:
+    """Whether an identifier is dead at `t`: deleted at or after it, or suppressed by the latest switch up to it."""
+    suppressed = False
+    for switch in switches:
+        if switch.kind == "delete" and t <= switch.t:
+            return True
+        if switch.t <= t and switch.kind in ("suppress", "unsuppress"):
+            suppressed = switch.kind == "suppress"
+    return suppressed
+
+
+def severed(switches: Sequence[Switch], other: Sequence[Switch], pair: tuple[str, str], t: int) -> bool:
+    """Whether the pair is cut for evidence at `t`: the latest cut or uncut of it, or of either with `*`, decides.
+
+    `switches` are those of the pair's first identifier, `other` those of its second.
+    """
+    latest: Switch | None = None
+    for side, far in ((switches, pair[1]), (other, pair[0])):
+        for switch in side:
+            bears = switch.kind in ("cut", "uncut") and switch.other in (far, EVERYTHING)
+            if bears and (latest is None or (latest.t, latest.m) < (switch.t, switch.m)):
+                latest = switch
+    return latest is not None and latest.kind == "cut" and (latest.until is None or t <= latest.until)

@@ -1,0 +1,43 @@
+"""The route of a record in the resolver: decode → normalise → read by the rules; what cannot go on is quarantined."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tabard.identity.controls import ControlUnreadable
+from tabard.identity.rules import Rules, read
+from tabard.log.codec import RecordUnreadable, decode
+from tabard.log.interface import LogEntry
+from tabard.message.normalize import Unprocessable, normalize
+from tabard.message.types import position
+from tabard.storage.interface import Resolved
+
+
+class Unresolved(msgspec.Struct, frozen=True):
+    """A log entry that can be no message: its bytes and why."""
+
+    entry: LogEntry
+    reason: str
+    problem: str
+
+
+
+def resolve(
+    entries: Iterable[LogEntry], rules: Rules, *, skew_correction: bool
+) -> tuple[list[Resolved], list[Unresolved]]:
+    """The messages of log entries as the rules read them, in the same order, and those that are none."""
+    resolved: list[Resolved] = []
+    unresolved: list[Unresolved] = []
+    for entry in entries:
+        try:
+            message = normalize(decode(entry.value), skew_correction=skew_correction)
+            reading = read(message, rules)
+        except RecordUnreadable as problem:
+            unresolved.append(Unresolved(entry, "record_unreadable", str(problem)))
+        except Unprocessable as problem:
+            unresolved.append(Unresolved(entry, problem.reason, str(problem)))
+        except ControlUnreadable as problem:
+            unresolved.append(Unresolved(entry, "control_unreadable", str(problem)))
+        else:
+            resolved.append(Resolved(position(entry.partition, entry.offset), message, reading))
+    return resolved, unresolved

@@ -1,0 +1,88 @@
+-- The resolver's database. Facts are kept under the identifier that asserted them; whatever else is here is derived
+-- from `message` and can be rebuilt (identity.md §6.1). Identifiers are integers given in the order of appearance, so
+-- that the rows of recent visitors lie together.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- How far each partition of the log is consumed; `received_at` and `polled_at` make the watermark.
+CREATE TABLE progress (
+    partition INTEGER PRIMARY KEY,
+    offset INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    received_at INTEGER NOT NULL DEFAULT 0,
+    polled_at INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+
+-- The archive, appended to per partition. `links`: for each identifier mentioned its roles, its id, the position of
+-- its previous mention and of an earlier anchor (MessagePack): the timeline of an identifier, without an index.
+CREATE TABLE message (
+    position INTEGER PRIMARY KEY,
+    source INTEGER NOT NULL,
+    type INTEGER NOT NULL,
+    flags INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    timestamp INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    links BLOB NOT NULL,
+    body BLOB NOT NULL
+);
+
+-- 64-bit hash of (messageId, source) → position. Different messages with one hash take the next free key.
+CREATE TABLE seen_message (key INTEGER PRIMARY KEY, position INTEGER NOT NULL);
+
+CREATE TABLE node_key (key INTEGER PRIMARY KEY, id INTEGER NOT NULL);
+
+CREATE TABLE node (
+    id INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    flags INTEGER NOT NULL DEFAULT 0,
+    newest INTEGER NOT NULL DEFAULT -1,
+    anchor INTEGER NOT NULL DEFAULT -1,
+    mentions INTEGER NOT NULL DEFAULT 0,
+    events INTEGER NOT NULL DEFAULT 0,
+    first_at INTEGER NOT NULL DEFAULT 0,
+    last_at INTEGER NOT NULL DEFAULT 0,
+    devices INTEGER NOT NULL DEFAULT 0,
+    emails INTEGER NOT NULL DEFAULT 0,
+    months INTEGER NOT NULL DEFAULT 0,
+    profile INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX node_email ON node (text) WHERE kind = 1;
+
+-- Mentions that came with a better copy of an older message and so fit no chain.
+CREATE TABLE late_mention (node INTEGER, position INTEGER, PRIMARY KEY (node, position)) WITHOUT ROWID;
+
+CREATE TABLE register (node INTEGER PRIMARY KEY, writes BLOB NOT NULL);
+
+CREATE TABLE claim (
+    low INTEGER, high INTEGER, kind INTEGER NOT NULL, t INTEGER NOT NULL, m TEXT NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (low, high)
+) WITHOUT ROWID;
+CREATE INDEX claim_high ON claim (high, kind, low);
+
+CREATE TABLE edge (
+    x INTEGER, y INTEGER, t INTEGER NOT NULL, m TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (x, y)
+) WITHOUT ROWID;
+CREATE INDEX edge_y ON edge (y, x);
+
+-- One row an identifier a control bears on; `other` is the far end of a cut (an identifier, 0 = any).
+CREATE TABLE control (
+    node INTEGER, position INTEGER, kind TEXT, other INTEGER NOT NULL, t INTEGER NOT NULL, m TEXT NOT NULL,
+    until INTEGER, PRIMARY KEY (node, position, kind)
+) WITHOUT ROWID;
+
+-- The projection: profiles and where each identifier was last published, with the marks it converges from.
+CREATE TABLE dirty (node INTEGER PRIMARY KEY, cause TEXT NOT NULL);
+CREATE TABLE profile (root INTEGER PRIMARY KEY, id BLOB NOT NULL, members BLOB NOT NULL);
+CREATE UNIQUE INDEX profile_id ON profile (id);
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY, node INTEGER NOT NULL, old BLOB, new BLOB, cause TEXT NOT NULL
+);
+
+-- Books and advice: what was counted, with a sample's position.
+CREATE TABLE tally (
+    name TEXT, source TEXT, key TEXT, n INTEGER NOT NULL, sample INTEGER, PRIMARY KEY (name, source, key)
+) WITHOUT ROWID;

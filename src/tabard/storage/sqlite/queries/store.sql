@@ -1,0 +1,145 @@
+-- name: progress
+SELECT partition, offset FROM progress
+-- name: claim_epoch
+INSERT INTO meta VALUES ('epoch', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value
+-- name: epoch
+SELECT value FROM meta WHERE key = 'epoch'
+-- name: advance
+UPDATE progress SET offset = ?2, epoch = ?4, received_at = max(received_at, ?5), polled_at = ?6
+WHERE partition = ?1 AND offset = ?3 AND epoch <= ?4
+-- name: begin_partition
+INSERT OR IGNORE INTO progress (partition, offset, epoch) VALUES (?, 0, 0)
+-- name: meta
+SELECT value FROM meta WHERE key = ?
+-- name: set_meta
+INSERT OR REPLACE INTO meta VALUES (?, ?)
+-- name: sources
+SELECT id, name FROM source
+-- name: add_source
+INSERT INTO source VALUES (?, ?)
+-- name: next_node
+SELECT coalesce(max(id), 0) + 1 FROM node
+-- name: known_messages
+SELECT key, position FROM seen_message WHERE key IN carray(?)
+-- name: known_message
+SELECT position FROM seen_message WHERE key = ?
+-- name: add_seen
+INSERT INTO seen_message VALUES (?, ?)
+-- name: add_message
+INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: message
+SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message WHERE position = ?
+-- name: message_head
+SELECT position, source, type, flags, received_at, timestamp, message_id, links FROM message WHERE position = ?
+-- name: replace_message
+UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5, body = ?6 WHERE position = ?1
+-- name: erase_message
+UPDATE message SET flags = ?2, body = x'' WHERE position = ?1
+-- name: nodes_by_key
+SELECT k.key, n.id, n.kind, n.text, n.flags, n.newest, n.anchor, n.mentions, n.events, n.first_at, n.last_at,
+    n.devices, n.emails, n.months, n.profile
+FROM node_key k JOIN node n ON n.id = k.id WHERE k.key IN carray(?)
+-- name: nodes_by_id
+SELECT 0, id, kind, text, flags, newest, anchor, mentions, events, first_at, last_at, devices, emails, months, profile
+FROM node WHERE id IN carray(?)
+-- name: add_node
+INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: add_node_key
+INSERT INTO node_key VALUES (?, ?)
+-- name: set_node
+UPDATE node SET flags = ?2, newest = ?3, anchor = ?4, mentions = ?5, events = ?6, first_at = ?7, last_at = ?8,
+    devices = ?9, emails = ?10, months = ?11, profile = ?12 WHERE id = ?1
+-- name: set_node_text
+UPDATE node SET text = ?2 WHERE id = ?1
+-- name: late_mentions
+SELECT position FROM late_mention WHERE node = ? ORDER BY position
+-- name: add_late_mention
+INSERT OR IGNORE INTO late_mention VALUES (?, ?)
+-- name: registers
+SELECT node, writes FROM register WHERE node IN carray(?)
+-- name: set_register
+INSERT OR REPLACE INTO register VALUES (?, ?)
+-- name: drop_register
+DELETE FROM register WHERE node = ?
+-- name: claim
+SELECT t, m FROM claim WHERE low = ? AND high = ?
+-- name: set_claim
+INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?)
+-- name: drop_claims_low
+DELETE FROM claim WHERE low = ? RETURNING high, kind
+-- name: drop_claims_high
+DELETE FROM claim WHERE high = ? RETURNING low, kind
+-- name: drop_claim
+DELETE FROM claim WHERE low = ? AND high = ? RETURNING kind
+-- name: lows_of_kind
+SELECT low FROM claim WHERE high = ? AND kind = ?
+-- name: lows
+SELECT low, kind, t, m, position FROM claim WHERE high = ?
+-- name: claims_on
+SELECT high, t, m, position FROM claim WHERE low = ?
+-- name: claimants
+SELECT c.high, c.t, c.m, n.kind FROM claim c JOIN node n ON n.id = c.high
+WHERE c.low = ?1 AND (CASE c.kind WHEN 0 THEN n.devices ELSE n.emails END) <= ?2 LIMIT ?3
+-- name: edge
+SELECT t, m, position FROM edge WHERE x = ? AND y = ?
+-- name: set_edge
+INSERT OR REPLACE INTO edge VALUES (?, ?, ?, ?, ?)
+-- name: drop_edges_x
+DELETE FROM edge WHERE x = ? RETURNING y
+-- name: drop_edges_y
+DELETE FROM edge WHERE y = ? RETURNING x
+-- name: neighbours
+SELECT y FROM edge WHERE x = ?1 UNION ALL SELECT x FROM edge WHERE y = ?1 LIMIT ?2
+-- name: edges_from
+SELECT x, y, t, m, position FROM edge WHERE x = ?
+-- name: add_control
+INSERT OR REPLACE INTO control VALUES (?, ?, ?, ?, ?, ?, ?)
+-- name: controls_at
+SELECT node, other FROM control WHERE position = ? AND node = ?
+-- name: drop_control
+DELETE FROM control WHERE node = ? AND position = ?
+-- name: controls_of
+SELECT c.t, c.m, c.kind, c.other, c.until FROM control c WHERE c.node = ? ORDER BY c.t, c.m
+-- name: any_control
+SELECT 1 FROM control LIMIT 1
+-- name: mark
+INSERT INTO dirty VALUES (?, ?) ON CONFLICT (node) DO NOTHING
+-- name: marks
+SELECT node, cause FROM dirty LIMIT ?
+-- name: unmark
+DELETE FROM dirty WHERE node = ?
+-- name: profile_row
+SELECT id, members FROM profile WHERE root = ?
+-- name: profile_by_id
+SELECT root, members FROM profile WHERE id = ?
+-- name: set_profile
+INSERT OR REPLACE INTO profile VALUES (?, ?, ?)
+-- name: drop_profile
+DELETE FROM profile WHERE root = ?
+-- name: add_change
+INSERT INTO outbox (node, old, new, cause) VALUES (?, ?, ?, ?)
+-- name: count
+INSERT INTO tally VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name, source, key) DO UPDATE SET n = n + excluded.n, sample = coalesce(sample, excluded.sample)
+-- name: edges_touching
+SELECT x, y, t, m, position FROM edge WHERE x = ?1
+UNION ALL SELECT x, y, t, m, position FROM edge WHERE y = ?1 LIMIT 1000
+-- name: profile_rows
+SELECT root, id, members FROM profile WHERE root IN carray(?)
+-- name: all_profiles
+SELECT root, members FROM profile
+-- name: every_profile
+SELECT root, id, members FROM profile
+-- name: group_registers
+SELECT n.text, r.writes FROM node n JOIN register r ON r.node = n.id WHERE n.kind = 3
+-- name: all_nodes
+SELECT 0, id, kind, text, flags, newest, anchor, mentions, events, first_at, last_at, devices, emails, months, profile
+FROM node
+-- name: all_claims
+SELECT low, high, t, m FROM claim
+-- name: all_edges
+SELECT x, y, t, m FROM edge
+-- name: all_controls
+SELECT node, kind, other, t, m, until FROM control
+-- name: all_messages
+SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message

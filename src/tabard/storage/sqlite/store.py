@@ -1,0 +1,325 @@
+"""The store's one writer: a batch of messages, all their effects and the consumed positions in one transaction."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from tabard.identity.rules import Fact, Rules
+from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved
+from tabard.storage.sqlite.database import connect, immediate, migrate
+from tabard.storage.sqlite.store_batch import Copies, Deduplicator, New
+from tabard.storage.sqlite.store_books import Books
+from tabard.storage.sqlite.store_controls import Controls
+from tabard.storage.sqlite.store_entry import (
+    TRUST_SHIFT,
+    TYPE_CODES,
+    Entry,
+    MessageFlag,
+    Role,
+    Row,
+    entry_of,
+    texts_of,
+)
+from tabard.storage.sqlite.store_facts import Facts
+from tabard.storage.sqlite.store_messages import Archive, Sources, encoded_body
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, ERASED, NAMED, SEEN, SQL, Keys, Node, Nodes
+from tabard.storage.sqlite.store_projector import Projector
+from tabard.storage.sqlite.store_rebuild import Rebuilder
+from tabard.storage.sqlite.store_state import State
+
+
+class StoreLocked(Exception):
+    """Another process writes this store."""
+
+
+class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes of the writer's database memory, in KiB and pages; measured by benchmarks/resolver.py."""
+
+    cache_kib: int = 64 * 1024
+    mmap_bytes: int = 1 << 32
+    checkpoint_pages: int = 16_384
+
+
+_OPTIONS: Final = StoreOptions()
+
+
+class SqliteStore:
+    """See `storage.interface.StoreWriter`."""
+
+    def __init__(self, path: Path, secret: bytes, rules: Rules, options: StoreOptions = _OPTIONS) -> None:
+        """Opens or makes the file. Raises `StoreLocked` while another process writes it, `DatabaseTooNew`."""
+        self._lock = _lock(path)
+        self.rules = rules
+        self.database = connect(path)
+        _tune(self.database, options)
+        migrate(self.database, "store")
+        self.keys = Keys(secret)
+        self.nodes = Nodes(self.database, self.keys)
+        self.sources = Sources(self.database)
+        self.archive = Archive(self.database, self.nodes, self.sources)
+        self.facts = Facts(self.database, self.nodes, rules)
+        self._rebuilder = Rebuilder(self.nodes, self.facts, self.archive)
+        self._controls = Controls(self.database, self.nodes, self.facts)
+        self._deduplicator = Deduplicator(self.database, self.archive)
+        self._projector = Projector(self.database, rules, self.nodes, self.keys)
+        self._books = Books(self.database)
+        self._epoch = 0
+        self._rebuild: set[Node] = set()
+        self._rederive: set[Node] = set()
+        self._fading: set[Node] = set()
+
+    def begin(self, log_id: str) -> None:
+        """Takes the store for a log, fencing whoever had it. Raises `Fenced` for a store of another log."""
+        with immediate(self.database):
+            held = self.database.execute(SQL["meta"], ("log_id",)).get
+            if held is not None and held != log_id:
+                raise Fenced(f"the store belongs to log {held}, not to {log_id}; give the data folder of this store")
+            self.database.execute(SQL["set_meta"], ("log_id", log_id))
+            self._epoch = int(self.database.execute(SQL["claim_epoch"]).get)
+
+    def positions(self) -> dict[int, int]:
+        """Partition → the offset to go on from."""
+        return dict(self.database.execute(SQL["progress"]))
+
+    def apply(self, batch: Sequence[Resolved], consumed: Sequence[Consumed], counts: Sequence[Count] = ()) -> Committed:
+        """Commits messages, all their effects and the positions in one transaction. Raises `Fenced`.
+
+        After any failure the memory is emptied, so that it is never ahead of the file.
+        """
+        try:
+            with immediate(self.database):
+                self._advance(consumed)
+                committed = self._store(batch)
+                self._books.add(counts)
+                self._books.flush()
+        except BaseException:
+            self._forget(everything=True)
+            raise
+        self._forget()
+        return committed
+
+    def project(self, limit: int) -> int:
+        """Brings marked identifiers to their profiles, in a transaction of its own; how many were done."""
+        try:
+            return self._projector.project(limit)
+        except BaseException:
+            self._forget(everything=True)
+            raise
+
+    def dump(self) -> dict[str, Any]:
+        """The whole state in the shape of spec/identity/examples.json; every mark must be done."""
+        return State(self.database).dump()
+
+    def digest(self) -> str:
+        """A digest of the whole derived state; every mark must be done."""
+        return State(self.database).digest()
+
+    def close(self) -> None:
+        """Closes the file and lets the next writer in."""
+        self.database.close()
+        os.close(self._lock)
+
+    # -- the route of a batch
+
+    def _store(self, batch: Sequence[Resolved]) -> Committed:
+        known = self._deduplicator.sort(batch)
+        self._load(known.new)
+        for new in known.new:
+            self._take(new)
+        self.database.executemany(SQL["add_seen"], sorted(known.keys))
+        for copies in known.copies:
+            if copies.better is not None:
+                self._improve(copies, copies.better)
+        self._flush()
+        self._settle()
+        return self._books.batch(known)
+
+    def _load(self, new: Iterable[New]) -> None:
+        """Brings every identifier and register the batch touches into memory, in two queries."""
+        texts: set[str] = set()
+        for one in new:
+            fact = one.resolved.reading.fact
+            if fact is not None:
+                texts.update(texts_of(fact))
+            for control in one.resolved.reading.controls:
+                texts.update(self._controls.texts(control))
+        self.nodes.load(texts)
+        writers = (one.resolved.reading.fact for one in new)
+        self.facts.prefetch(
+            self.nodes.get(text)
+            for fact in writers
+            if fact is not None and (fact.traits or fact.group)
+            for text in (fact.subject, fact.group)
+            if text is not None
+        )
+
+    def _take(self, new: New) -> None:
+        """A message nobody had: archived, chained to its identifiers, its fact or controls applied."""
+        message, reading = new.resolved.message, new.resolved.reading
+        t = message.timestamp
+        flags = int(message.trust) << TRUST_SHIFT
+        body = encoded_body(message)
+        if reading.fact is None:
+            nodes = self._controls.write(new.position, t, new.m, reading.controls)
+            self._rebuild |= self._controls.affected(reading.controls)
+            roles = {node.id: int(Role.CONTROL) for node in nodes}
+            flags |= MessageFlag.CONTROL
+        else:
+            entry = entry_of(new.position, t, new.m, reading.fact, self.nodes.get)
+            roles = entry.roles()
+            flags |= entry.flags()
+            if not self._apply(entry, reading.fact, new):
+                body = b""
+                flags |= MessageFlag.ERASED
+        links = self.archive.chain(new.position, roles)
+        source, kind = self.sources.number(message.source), TYPE_CODES[message.type]
+        self.archive.add(Row(new.position, source, kind, flags, new.received_at, t, message.message_id, links, body))
+
+    def _apply(self, entry: Entry, fact: Fact, new: New) -> bool:
+        """Applies a fact. False if it is dead under a delete: then nothing of it is kept."""
+        for named in entry.previous:
+            if not named.flags & NAMED:
+                named.flags |= NAMED
+                named.changed = True
+        people = ((entry.subject, fact.subject), (entry.device, fact.device), (entry.email, fact.email))
+        changed = self.facts.apply(entry)
+        if changed is None:
+            if entry.subject is None or not self.facts.deleted(entry.subject, entry.t):
+                return True
+            self._fading.update(node for node, _ in people if node is not None)
+            return False
+        for node, text in people:
+            if node is not None and node.flags & ERASED and node.flags & SEEN and text is not None:
+                self.nodes.restore(node, text)
+        self._books.use(entry, new, changed)
+        return True
+
+    def _improve(self, copies: Copies, better: Resolved) -> None:
+        """A copy that is smaller than the stored message takes its place, at its position (A1)."""
+        row, t = copies.row, better.message.timestamp
+        if not copies.same:
+            self._replace(row, better)
+            return
+        entry = self.archive.entry(row)
+        self.archive.replace(row, timestamp=t, body=encoded_body(better.message) if row.body else b"")
+        if row.flags & MessageFlag.CONTROL:
+            self._restate(row, better)
+        elif entry.subject is not None:
+            self._retime(entry, entry.subject, t)
+
+    def _retime(self, entry: Entry, subject: Node, t: int) -> None:
+        """The same call with a smaller time: min for seen, claims and edges; anew only what this message held."""
+        people = [node for node in (subject, entry.device, entry.email, *entry.previous) if node is not None]
+        if any(node.flags & (CONTROLLED | CUT) for node in people) or self.facts.holds_edge(entry):
+            self._rebuild.add(subject)
+            return
+        held = subject.last_at == entry.t or self.facts.registers(subject).holds(entry.position)
+        if held or (entry.group is not None and self.facts.registers(entry.group).holds(entry.position)):
+            self._rederive.add(subject)
+        entry.t = t
+        if t < subject.first_at:
+            subject.first_at = t
+            subject.changed = True
+        self.facts.link(entry)
+
+    def _replace(self, row: Row, better: Resolved) -> None:
+        """A copy with other content: the identifiers of both copies are derived anew."""
+        message, reading = better.message, better.reading
+        flags = int(message.trust) << TRUST_SHIFT
+        self._rebuild.update(self.archive.people(row))
+        if row.flags & MessageFlag.CONTROL:
+            self._rebuild |= self._controls.drop(row.position, self.archive.people(row))
+        if reading.fact is None:
+            nodes = self._controls.write(row.position, message.timestamp, self.archive.name(row), reading.controls)
+            self._rebuild |= self._controls.affected(reading.controls)
+            roles = {node.id: int(Role.CONTROL) for node in nodes}
+            flags |= MessageFlag.CONTROL
+        else:
+            m = self.archive.name(row)
+            entry = entry_of(row.position, message.timestamp, m, reading.fact, self.nodes.get)
+            for named in entry.previous:
+                named.flags |= NAMED
+            roles = entry.roles()
+            flags |= entry.flags()
+            self._rebuild.update(self.nodes.get(text) for text in texts_of(reading.fact))
+        links = self.archive.relink(row, roles)
+        kind = TYPE_CODES[message.type]
+        body = encoded_body(message)
+        self.archive.replace(row, type=kind, flags=flags, timestamp=message.timestamp, links=links, body=body)
+
+    def _restate(self, row: Row, better: Resolved) -> None:
+        """A control whose copy has a smaller time."""
+        self._rebuild |= self._controls.drop(row.position, self.archive.people(row))
+        controls = better.reading.controls
+        self._controls.write(row.position, better.message.timestamp, self.archive.name(row), controls)
+        self._rebuild |= self._controls.affected(controls)
+
+    def _settle(self) -> None:
+        """What can remove a conclusion, once all facts of the batch are written; until nothing is left to do."""
+        while self._rebuild or self._rederive or self.facts.sighted or self._fading:
+            if self._rebuild:
+                nodes, self._rebuild = self._rebuild, set()
+                self._rederive -= nodes
+                self._rebuilder.rebuild(nodes)
+            elif self._rederive:
+                self._rebuilder.rederive(self._rederive.pop())
+            elif self.facts.sighted:
+                self._rebuilder.name(self.facts.sighted.pop())
+            else:
+                self._rebuilder.fade(self._fading.pop())
+            self._flush()
+
+    def _flush(self) -> None:
+        self.nodes.flush()
+        self.archive.flush()
+        self.facts.flush()
+
+    def _advance(self, consumed: Iterable[Consumed]) -> None:
+        run = self.database.execute
+        if run(SQL["epoch"]).get != self._epoch:
+            raise Fenced("another resolver took this store over; this one stops")
+        for one in consumed:
+            run(SQL["begin_partition"], (one.partition,))
+            run(
+                SQL["advance"],
+                (one.partition, one.next_offset, one.offset, self._epoch, one.received_at, one.polled_at),
+            )
+            if self.database.changes() != 1:
+                raise Fenced(f"partition {one.partition} is not at offset {one.offset}; another resolver moved it")
+
+    def _forget(self, *, everything: bool = False) -> None:
+        self.nodes.forget(everything=everything)
+        self.facts.forget(everything=everything)
+        if everything:
+            self._rebuild.clear()
+            self._rederive.clear()
+            self._fading.clear()
+            self.archive.forget()
+            self.sources.reload()
+            self._books.forget()
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(handle, 32, 0).decode() or "unknown"
+        os.close(handle)
+        raise StoreLocked(f"{path} is written by process {owner}; stop it first (`tabard serve` or `resolve`)") from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    return handle
+
+
+def _tune(database: apsw.Connection, options: StoreOptions) -> None:
+    """The log is durable and the positions are in the same transaction, so a commit need not be synced by itself."""
+    database.execute(
+        f"PRAGMA synchronous = NORMAL; PRAGMA cache_size = -{options.cache_kib};"
+        f"PRAGMA mmap_size = {options.mmap_bytes}; PRAGMA wal_autocheckpoint = {options.checkpoint_pages}"
+    )

@@ -1,0 +1,64 @@
+"""Controls in the store: one row an identifier they bear on, and whom they make to be derived anew."""
+
+from collections.abc import Iterable
+
+import apsw
+
+from tabard.identity.controls import EVERYTHING, Control
+from tabard.storage.sqlite.store_facts import Facts
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, SQL, Node, Nodes
+
+_CUTS = ("cut", "uncut")
+
+
+class Controls:
+    """Writes and drops controls of the current commit."""
+
+    def __init__(self, database: apsw.Connection, nodes: Nodes, facts: Facts) -> None:
+        self._database = database
+        self._nodes = nodes
+        self._facts = facts
+
+    def texts(self, control: Control) -> list[str]:
+        """The identifiers a control names."""
+        return [text for text in control.ids if text != EVERYTHING]
+
+    def write(self, position: int, t: int, m: str, controls: Iterable[Control]) -> list[Node]:
+        """Writes the rows of a message's controls; the identifiers they bear on."""
+        touched = []
+        for control in controls:
+            named = {text: self._nodes.get(text) for text in self.texts(control)}
+            for text, node in named.items():
+                other = 0
+                if control.kind in _CUTS:
+                    ends = [end for end in control.ids if end != text]
+                    other = 0 if not ends or ends[0] == EVERYTHING else named[ends[0]].id
+                    node.flags |= CUT
+                else:
+                    node.flags |= CONTROLLED
+                node.changed = True
+                self._database.execute(
+                    SQL["add_control"], (node.id, position, control.kind, other, t, m, control.until)
+                )
+                self._facts.forget_controls(node)
+                touched.append(node)
+        return touched
+
+    def drop(self, position: int, nodes: Iterable[Node]) -> set[Node]:
+        """Takes the rows of a message's controls away; the identifiers they bore on."""
+        dropped = set(nodes)
+        for node in dropped:
+            self._database.execute(SQL["drop_control"], (node.id, position))
+            self._facts.forget_controls(node)
+        return dropped
+
+    def affected(self, controls: Iterable[Control]) -> set[Node]:
+        """Who must be derived anew: all listed; of a cut pair the one with fewer messages, as its links are both's."""
+        found: set[Node] = set()
+        for control in controls:
+            nodes = [self._nodes.get(text) for text in self.texts(control)]
+            if control.kind in _CUTS and nodes:
+                found.add(min(nodes, key=lambda node: node.mentions))
+            else:
+                found.update(nodes)
+        return found

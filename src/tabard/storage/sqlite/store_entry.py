@@ -1,0 +1,155 @@
+"""A fact on its way into the store: the message row it stands in, and its identifiers as nodes."""
+
+from collections.abc import Callable, Sequence
+from enum import IntFlag
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tabard.identity.rules import UNGROUP, Fact, evidence
+from tabard.message.types import CALL_TYPES, CONTROL
+from tabard.storage.sqlite.store_nodes import Node
+
+TYPES: Final = (*CALL_TYPES, CONTROL)
+"""The types of messages; a row holds the index."""
+TYPE_CODES: Final = {name: code for code, name in enumerate(TYPES)}
+IDENTIFY: Final = "identify"
+
+
+class Role(IntFlag):
+    """In which roles a message mentions an identifier; none = an earlier copy of the message did."""
+
+    SUBJECT = 1
+    DEVICE = 2
+    EMAIL = 4
+    PREVIOUS = 8
+    GROUP = 16
+    CONTROL = 32
+
+
+class MessageFlag(IntFlag):
+    """What a message row says of its fact besides the identifiers; ERASED and PURGED: its body is gone."""
+
+    UNGROUP = 1
+    CONTROL = 2
+    INACTIVE = 4
+    CLAIMS_EMAIL = 8
+    ERASED = 16
+    PURGED = 32
+
+
+BODILESS: Final = MessageFlag.ERASED | MessageFlag.PURGED
+TRUST_SHIFT: Final = 8
+"""The flags of a row hold its trust from this bit on."""
+
+
+class Row(NamedTuple):
+    """A row of `message`; `body` is empty where it was not asked for."""
+
+    position: int
+    source: int
+    type: int
+    flags: int
+    received_at: int
+    timestamp: int
+    message_id: str
+    links: bytes
+    body: bytes = b""
+
+    @property
+    def trust(self) -> int:
+        """What the message may do (`message.types.Trust`)."""
+        return self.flags >> TRUST_SHIFT
+
+
+NO_LINK: Final = -1
+UNCHAINED: Final = -2
+
+decode_links: Final = msgspec.msgpack.Decoder(list[int]).decode
+encode_links: Final = msgspec.msgpack.Encoder().encode
+
+
+class Entry:
+    """A fact with its nodes. `m` is the message (with its source) in comparisons; `traits` is None where they are
+    gone.
+    """
+
+    __slots__ = (
+        "active", "claims_email", "device", "email", "group", "inside", "m", "position", "previous", "subject", "t",
+        "traits", "type",
+    )  # fmt: skip
+
+    def __init__(self, position: int, t: int, m: str, kind: str) -> None:
+        self.position = position
+        self.t = t
+        self.m = m
+        self.type = kind
+        self.subject: Node | None = None
+        self.device: Node | None = None
+        self.email: Node | None = None
+        self.group: Node | None = None
+        self.previous: Sequence[Node] = ()
+        self.inside = True
+        self.traits: dict[str, Any] | None = None
+        self.active = True
+        self.claims_email = False
+
+    @property
+    def held(self) -> tuple[int, str, int]:
+        """The entry as holder of a register."""
+        return self.t, self.m, self.position
+
+    def roles(self) -> dict[int, int]:
+        """Node id → roles, of all identifiers mentioned."""
+        found: dict[int, int] = {}
+        for node, role in (
+            (self.subject, 1),
+            (self.device, 2),
+            (self.email, 4),
+            (self.group, 16),
+        ):
+            if node is not None:
+                found[node.id] = found.get(node.id, 0) | role
+        for node in self.previous:
+            found[node.id] = found.get(node.id, 0) | 8
+        return found
+
+    def flags(self) -> int:
+        """The entry's `MessageFlag`s."""
+        return (
+            (MessageFlag.UNGROUP if self.type == UNGROUP else 0)
+            | (0 if self.active else MessageFlag.INACTIVE)
+            | (MessageFlag.CLAIMS_EMAIL if self.claims_email else 0)
+        )
+
+    def pairs(self) -> list[tuple[Node, Node]]:
+        """The pairs this fact links."""
+        if self.subject is None:
+            return []
+        return evidence(self.subject, self.device, self.email if self.claims_email else None, self.previous)
+
+
+def entry_of(position: int, t: int, m: str, fact: Fact, node: Callable[[str], Node]) -> Entry:
+    """The entry of a fact; `node` gives an identifier by its text."""
+    entry = Entry(position, t, m, fact.type)
+    if fact.subject is not None:
+        entry.subject = node(fact.subject)
+    if fact.device is not None:
+        entry.device = node(fact.device)
+    if fact.email is not None:
+        entry.email = node(fact.email)
+        entry.claims_email = fact.claims_email
+    if fact.group is not None:
+        entry.group = node(fact.group)
+        entry.inside = fact.inside
+    if fact.previous:
+        entry.previous = [node(text) for text in fact.previous]
+    entry.traits = fact.traits
+    entry.active = fact.active
+    return entry
+
+
+def texts_of(fact: Fact) -> list[str]:
+    """All identifiers a fact mentions."""
+    found = [one for one in (fact.subject, fact.device, fact.email, fact.group) if one is not None]
+    return [*found, *fact.previous]

@@ -1,0 +1,231 @@
+"""The archive: message rows, the chains that run through them per identifier, and what makes a copy a copy (A1)."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from tabard.identity.rules import UNGROUP, asserted_by
+from tabard.message.types import Message
+from tabard.storage.sqlite.store_entry import (
+    NO_LINK,
+    TYPES,
+    UNCHAINED,
+    Entry,
+    MessageFlag,
+    Role,
+    Row,
+    decode_links,
+    encode_links,
+)
+from tabard.storage.sqlite.store_nodes import ANCHOR_EVERY, LATE, SQL, Node, Nodes
+
+_TIMES: Final = ("sentAt", "receivedAt", "timestamp", "originalTimestamp")
+_encode: Final = msgspec.json.Encoder().encode
+_canonical: Final = msgspec.json.Encoder(order="sorted").encode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+
+def message_name(message_id: str, source: str) -> str:
+    """A message in comparisons: its id, then its source (which has no NUL)."""
+    return f"{message_id}\0{source}"
+
+
+def content(body: dict[str, Any], trust: int) -> bytes:
+    """What two copies of a message must share to be retries of one call: all but the times and the address it came
+    from.
+    """
+    kept = {key: value for key, value in body.items() if key not in _TIMES}
+    context = kept.get("context")
+    if isinstance(context, dict) and "ip" in context:
+        kept["context"] = {key: value for key, value in context.items() if key != "ip"}
+    return _canonical(kept) + b"%d" % trust
+
+
+class Sources:
+    """Source ids as small integers."""
+
+    def __init__(self, database: apsw.Connection) -> None:
+        self._database = database
+        self._numbers: dict[str, int] = {}
+        self.names: dict[int, str] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Reads them again: another process may have added some."""
+        self.names = {int(number): str(name) for number, name in self._database.execute(SQL["sources"])}
+        self._numbers = {name: number for number, name in self.names.items()}
+
+    def number(self, name: str) -> int:
+        """The integer of a source, given at its first message."""
+        known = self._numbers.get(name)
+        if known is None:
+            known = len(self._numbers) + 1
+            self._database.execute(SQL["add_source"], (known, name))
+            self._numbers[name] = known
+            self.names[known] = name
+        return known
+
+    def name(self, number: int) -> str:
+        """The source of an integer."""
+        if number not in self.names:
+            self.reload()
+        return self.names[number]
+
+
+class Archive:
+    """Message rows: those of this commit in memory, the others on disk."""
+
+    def __init__(self, database: apsw.Connection, nodes: Nodes, sources: Sources) -> None:
+        self._database = database
+        self._nodes = nodes
+        self._sources = sources
+        self._new: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        """Appends a message with the next flush."""
+        self._new.append(row)
+
+    def chain(self, position: int, roles: dict[int, int]) -> bytes:
+        """Links a new message into the chains of its identifiers; gives its `links`."""
+        links: list[int] = []
+        for number, role in roles.items():
+            node = self._nodes.by_id(number)
+            links += (role, number, node.newest, node.anchor)
+            node.newest = position
+            if node.mentions % ANCHOR_EVERY == 0:
+                node.anchor = position
+            node.mentions += 1
+            node.changed = True
+        return encode_links(links)
+
+    def relink(self, row: Row, roles: dict[int, int]) -> bytes:
+        """The links of a row after a better copy took it over: chains stay, new mentions stand apart."""
+        links = decode_links(row.links)
+        left = dict(roles)
+        for at in range(0, len(links), 4):
+            links[at] = left.pop(links[at + 1], 0)
+        for number, role in left.items():
+            node = self._nodes.by_id(number)
+            node.flags |= LATE
+            node.changed = True
+            links += (role, number, UNCHAINED, UNCHAINED)
+            self._database.execute(SQL["add_late_mention"], (number, row.position))
+        return encode_links(links)
+
+    def people(self, row: Row) -> set[Node]:
+        """Every identifier a row mentions now."""
+        links = decode_links(row.links)
+        return {self._nodes.by_id(links[at + 1]) for at in range(0, len(links), 4) if links[at]}
+
+    def forget(self) -> None:
+        """Drops what was not flushed."""
+        self._new = []
+
+    def flush(self) -> None:
+        """Writes the new rows in the order of their positions."""
+        self._new.sort(key=lambda row: row.position)
+        self._database.executemany(SQL["add_message"], self._new)
+        self._new = []
+
+    def row(self, position: int) -> Row | None:
+        """A stored message."""
+        row = self._database.execute(SQL["message"], (position,)).fetchone()
+        return None if row is None else Row(*row)
+
+    def name(self, row: Row) -> str:
+        """The message of a row in comparisons."""
+        return message_name(row.message_id, self._sources.name(row.source))
+
+    def replace(self, row: Row, **columns: Any) -> None:
+        """Writes type, flags, timestamp, links and body of a stored row."""
+        new = row._replace(**columns)
+        self._database.execute(
+            SQL["replace_message"], (new.position, new.type, new.flags, new.timestamp, new.links, new.body)
+        )
+
+    def erase(self, row: Row) -> None:
+        """Overwrites a body; the row stays, by which a late copy is recognised."""
+        if not row.flags & MessageFlag.ERASED:
+            self._database.execute(SQL["erase_message"], (row.position, row.flags | MessageFlag.ERASED))
+
+    def mentioning(self, node: Node) -> Iterator[Row]:
+        """Every stored message that mentions an identifier, the latest resolved first."""
+        yield from walk(self._database, node, SQL["message"])
+
+    def entry(self, row: Row) -> Entry:
+        """The fact of a stored row. Without a body its traits are None."""
+        kind = UNGROUP if row.flags & MessageFlag.UNGROUP else TYPES[row.type]
+        entry = Entry(row.position, row.timestamp, self.name(row), kind)
+        links = decode_links(row.links)
+        for at in range(0, len(links), 4):
+            if links[at]:
+                _place(entry, links[at], self._nodes.by_id(links[at + 1]))
+        entry.active = not row.flags & MessageFlag.INACTIVE
+        entry.claims_email = bool(row.flags & MessageFlag.CLAIMS_EMAIL)
+        entry.inside = kind != UNGROUP
+        if row.body and kind in ("identify", "group"):
+            entry.traits = asserted_by(kind, _decode(row.body), entry.subject.text if entry.subject else None)
+        return entry
+
+    def preload(self, rows: Iterable[Row]) -> None:
+        """Brings the identifiers of rows into memory, in one query."""
+        self._nodes.load_ids(number for row in rows for number in decode_links(row.links)[1::4])
+
+
+def encoded_body(message: Message) -> bytes:
+    """The body as the archive keeps it."""
+    return _encode(message.body)
+
+
+def decoded_body(body: bytes) -> dict[str, Any]:
+    """The body that `encoded_body` made these bytes from."""
+    decoded: dict[str, Any] = _decode(body)
+    return decoded
+
+
+def walk(database: apsw.Connection, node: Node, statement: str) -> Iterator[Row]:
+    """The rows of an identifier's chain, the latest resolved first, then its late mentions.
+
+    `statement`: `message`, or `message_head` where bodies are not wanted.
+    """
+    position = node.newest
+    while position != NO_LINK:
+        row = Row(*one(database, statement, position))
+        yield row
+        position = link_of(row, node.id)[0]
+    if node.flags & LATE:
+        for (late,) in database.execute(SQL["late_mentions"], (node.id,)).fetchall():
+            yield Row(*one(database, statement, int(late)))
+
+
+def one(database: apsw.Connection, statement: str, key: int) -> tuple[Any, ...]:
+    """The one row of a key that must exist. Raises LookupError for a store that is damaged."""
+    row: tuple[Any, ...] | None = database.execute(statement, (key,)).fetchone()
+    if row is None:
+        raise LookupError(f"row {key} is missing from {database.filename}; run `tabard doctor`")
+    return row
+
+
+def link_of(row: Row, number: int) -> tuple[int, int]:
+    """Where an identifier's chain goes on from a row: (previous mention, anchor)."""
+    links = decode_links(row.links)
+    for at in range(0, len(links), 4):
+        if links[at + 1] == number:
+            return links[at + 2], links[at + 3]
+    return NO_LINK, NO_LINK
+
+
+def _place(entry: Entry, role: int, node: Node) -> None:
+    if role & Role.SUBJECT:
+        entry.subject = node
+    if role & Role.DEVICE:
+        entry.device = node
+    if role & Role.EMAIL:
+        entry.email = node
+    if role & Role.GROUP:
+        entry.group = node
+    if role & Role.PREVIOUS:
+        entry.previous = [*entry.previous, node]
