@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.installation import Installation, Json, eventually, running
+from tabard.testing.installation import Installation, Json, eventually, running
 
 HERE = Path(__file__).parent
 NODE = HERE / "node"
