@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "destination": Entry("destination", "Destinations and what they get."),
     "apply": Entry("configuration", "Make the workspace as a file says."),
     "export": Entry("configuration", "Write the workspace as a file."),
+    "send": Entry("client", "Send one call to the running collector."),
     "settings": Entry("configuration", "List the settings and where each value comes from."),
 }
 
@@ -43,7 +44,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"tabard.commands.{COMMANDS[cmd_name].module}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_").removesuffix("import") or "import_")
+        attribute = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
+        command: click.Command = getattr(module, attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

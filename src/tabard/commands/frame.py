@@ -66,6 +66,8 @@ _NAMED: Final = {
     "SettingsInvalid": ("settings_invalid", EXIT_USAGE),
     "AddressInvalid": ("address_invalid", EXIT_USAGE),
     "AddressInUse": ("address_in_use", EXIT_INSTALLATION),
+    "Unreachable": ("not_reachable", EXIT_UNREACHABLE),
+    "StoreLocked": ("store_locked", EXIT_INSTALLATION),
     "LogFormatUnknown": ("format_too_new", EXIT_INSTALLATION),
     "NameTaken": ("name_taken", EXIT_USAGE),
     "NameInvalid": ("name_invalid", EXIT_USAGE),

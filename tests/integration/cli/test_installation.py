@@ -1,0 +1,183 @@
+"""The data folder and its keys, on a real disk."""
+
+import stat
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tabard.clock import SystemClock
+from tabard.compose.first_start import open_or_make
+from tabard.storage.sqlite.database import DatabaseTooNew, connect, migrate
+from tabard.storage.sqlite.installation import (
+    FormatTooNew,
+    Installation,
+    NoInstallation,
+    SecretChanged,
+    open_installation,
+    profile_secret,
+)
+from tabard.storage.sqlite.keys import KeyUnusable, SealingKeys, add_sealing_key, admin_token, sealing_keys
+from tabard.storage.sqlite.workspace import NameTaken, SqliteWorkspace, SqliteWorkspaceReader
+from tabard.workspace.types import DestinationInstance, Source
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Installation:
+    return open_or_make(tmp_path / "data", {}, CLOCK).installation
+
+
+def test_the_first_start_makes_a_source_and_shows_key_and_token_once(tmp_path: Path) -> None:
+    first = open_or_make(tmp_path / "data", {}, CLOCK)
+    assert first.first_source is not None
+    assert first.first_source.name == "default"
+    assert first.admin_token == admin_token(first.installation)
+    second = open_or_make(tmp_path / "data", {}, CLOCK)
+    assert (second.first_source, second.admin_token) == (None, None)
+
+
+def test_only_the_owner_may_read_what_is_secret(made: Installation) -> None:
+    assert stat.S_IMODE(made.data.stat().st_mode) == 0o700
+    assert stat.S_IMODE(made.keys.stat().st_mode) == 0o700
+    files = [*made.keys.iterdir(), made.format_file, made.workspace_db]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_start_that_broke_off_is_made_again_with_the_same_profile_secret(made: Installation) -> None:
+    before = profile_secret(made)
+    made.format_file.unlink()
+    again = open_or_make(made.data, {}, CLOCK)
+    assert again.admin_token is not None
+    assert profile_secret(again.installation) == before
+    workspace = SqliteWorkspaceReader(made.workspace_db)
+    assert [each.name for each in workspace.sources()] == ["default"]
+    workspace.close()
+
+
+def test_a_folder_of_a_later_release_is_refused_by_name_and_left_alone(made: Installation) -> None:
+    text = made.format_file.read_text().replace('"format": 1', '"format": 2')
+    made.format_file.write_text(text)
+    with pytest.raises(FormatTooNew, match="format 2"):
+        open_or_make(made.data, {}, CLOCK)
+    assert made.format_file.read_text() == text
+
+
+def test_an_empty_folder_is_no_installation(tmp_path: Path) -> None:
+    with pytest.raises(NoInstallation, match="tabard serve"):
+        open_installation(tmp_path)
+
+
+def test_another_profile_secret_is_noticed_before_it_changes_every_profile_id(made: Installation) -> None:
+    (made.keys / "profile-id").write_text("00" * 32)
+    with pytest.raises(SecretChanged):
+        open_installation(made.data)
+
+
+def test_a_database_of_a_later_release_is_refused_by_name(made: Installation) -> None:
+    database = connect(made.workspace_db)
+    database.execute("PRAGMA user_version = 99")
+    with pytest.raises(DatabaseTooNew, match="99"):
+        migrate(database, "workspace")
+    database.close()
+
+
+def test_a_secret_sealed_with_an_old_key_opens_after_a_new_one_was_added(made: Installation) -> None:
+    sealed = sealing_keys(made, {}).seal({"authorization": "Bearer x"})
+    assert add_sealing_key(made) == 2
+    keys = sealing_keys(made, {})
+    assert keys.newest == 2
+    assert keys.open(sealed) == {"authorization": "Bearer x"}
+    assert keys.seal("a")["$sealed"].startswith("2:")
+
+
+def test_sealing_hides_the_named_fields_and_sealing_again_changes_nothing_more(made: Installation) -> None:
+    keys = sealing_keys(made, {})
+    sealed = keys.seal_settings({"url": "u", "secret": "hush"}, ["secret"])
+    assert sealed["url"] == "u"
+    assert "hush" not in str(sealed)
+    assert keys.seal_settings(sealed, ["secret"]) == sealed
+    assert keys.open_settings(sealed) == {"url": "u", "secret": "hush"}
+
+
+def test_a_secret_without_its_key_is_a_named_failure(made: Installation) -> None:
+    sealed = sealing_keys(made, {}).seal("x")
+    with pytest.raises(KeyUnusable, match="does not open"):
+        SealingKeys({1: b"0" * 32}).open(sealed)
+    with pytest.raises(KeyUnusable, match="key 1 is missing"):
+        SealingKeys({2: b"0" * 32}).open(sealed)
+
+
+def test_the_environment_s_keys_take_the_place_of_the_folder_s(made: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(f"1:{'0a' * 32}\n2:{'0b' * 32}\n")
+    assert sealing_keys(made, {"TABARD_SECRET_KEY_FILE": str(file)}).newest == 2
+    assert sealing_keys(made, {"TABARD_SECRET_KEY": f"7:{'0a' * 32}"}).newest == 7
+    with pytest.raises(KeyUnusable, match="64 hex digits"):
+        sealing_keys(made, {"TABARD_SECRET_KEY": "password"})
+
+
+def test_a_reader_in_another_connection_sees_each_change_by_its_version(made: Installation) -> None:
+    reader, workspace = SqliteWorkspaceReader(made.workspace_db), SqliteWorkspace(made.workspace_db)
+    before = reader.version()
+    workspace.put_source(Source(id="src_a", name="a", write_keys={"k": "active"}), 1)
+    assert reader.version() > before
+    found = reader.source_by_key("k")
+    assert found is not None
+    assert (found[0].name, found[1]) == ("a", "active")
+    assert reader.source_by_key("none") is None
+    reader.close()
+    workspace.close()
+
+
+def test_names_and_keys_are_taken_once(made: Installation) -> None:
+    workspace = SqliteWorkspace(made.workspace_db)
+    workspace.put_source(Source(id="src_a", name="a", write_keys={"k": "active"}), 1)
+    version = workspace.version()
+    with pytest.raises(NameTaken, match="source 'a'"):
+        workspace.put_source(Source(id="src_b", name="a", write_keys={"l": "active"}), 1)
+    with pytest.raises(NameTaken, match="belongs to source 'a'"):
+        workspace.put_source(Source(id="src_b", name="b", write_keys={"k": "active"}), 1)
+    assert workspace.version() == version
+    assert {each.name for each in workspace.sources()} == {"default", "a"}
+    workspace.close()
+
+
+def test_every_version_of_a_destination_stays_readable_also_after_its_removal(made: Installation) -> None:
+    workspace = SqliteWorkspace(made.workspace_db)
+    first = workspace.put_destination(DestinationInstance(id="dst_a", name="a", slug="webhook"), 1)
+    second = workspace.put_destination(DestinationInstance(id="dst_a", name="b", slug="webhook"), 2)
+    assert (first.version, second.version) == (1, 2)
+    workspace.remove_destination("dst_a", 3)
+    assert workspace.destinations() == []
+    assert workspace.destination_version("dst_a", 1) == first
+    assert workspace.destination_version("dst_a", 2) == second
+    workspace.put_destination(DestinationInstance(id="dst_b", name="b", slug="webhook"), 4)
+    workspace.close()
+
+
+def test_a_change_that_fails_half_way_leaves_nothing(made: Installation) -> None:
+    workspace = SqliteWorkspace(made.workspace_db)
+    with pytest.raises(NameTaken), workspace.change():  # noqa: PT012 (the first change is what must not stay)
+        workspace.put_source(Source(id="src_a", name="a", write_keys={"k": "active"}), 1)
+        workspace.put_source(Source(id="src_b", name="a", write_keys={"l": "active"}), 1)
+    assert [each.name for each in workspace.sources()] == ["default"]
+    workspace.close()
+
+
+def test_a_migration_copies_the_file_before_it_changes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "migrations" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "001_start.sql").write_text("CREATE TABLE kept (value TEXT); INSERT INTO kept VALUES ('old')")
+    monkeypatch.setattr("tabard.storage.sqlite.database._HERE", tmp_path)
+    database = connect(tmp_path / "demo.db")
+    migrate(database, "demo")
+    assert not list(tmp_path.glob("*.before-*"))
+    (folder / "002_more.sql").write_text("UPDATE kept SET value = 'new'")
+    migrate(database, "demo")
+    assert database.execute("SELECT value FROM kept").get == "new"
+    database.close()
+    copy = apsw.Connection(str(tmp_path / "demo.db.before-2"))
+    assert copy.execute("SELECT value FROM kept").get == "old"
+    copy.close()
