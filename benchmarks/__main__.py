@@ -1,4 +1,4 @@
-"""`make bench`: every measurement in one run, each beside its baseline. `python -m benchmarks NAME …` runs some."""
+"""`make bench`: every measurement in one run, each beside its baseline. `python -m benchmarks NAME …` runs some.
 
 Bounded to about ten minutes in all; the long forms (`--messages`, `--seconds`) are flags of each module.
 """
