@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class Recorder:
         self.open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
+        self.tls: ssl.SSLContext | None = None
         self.port = 0
         self.start()
 
@@ -85,7 +87,14 @@ class Recorder:
             allow_reuse_address = True
             block_on_close = False
 
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A client that hangs up, or refuses our certificate, is none of the server's business."""
+
         self._server = Server(("127.0.0.1", self.port), Handler)
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 

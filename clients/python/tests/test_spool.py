@@ -1,6 +1,7 @@
 """The spool file: what is in it is sent, in order, by one process at a time, whatever happened to it."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -154,6 +155,24 @@ def test_damage_is_set_aside_and_never_blocks_the_sound_records(tmp_path: Path, 
     assert len(corrupt) == corrupt_expected
     assert reader.waiting == 0
     assert files(tmp_path) == []
+
+
+def test_a_folder_tidied_up_under_a_living_process_loses_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    spool = open_spool(directory)
+    spool.append(b"before")
+    shutil.rmtree(directory)
+    spool.append(b"unseen")
+    spool.adopt()
+    spool.append(b"after")
+    (path,) = files(directory)
+    assert b"after" in path.read_bytes()
+    got: list[bytes] = []
+    while (batch := spool.take(100, BIG)) is not None:
+        got += batch.messages
+        spool.settle(batch)
+    assert got == [b"before", b"unseen", b"after"]
+    spool.close()
 
 
 def test_an_empty_file_of_a_process_killed_at_birth_is_removed(tmp_path: Path) -> None:

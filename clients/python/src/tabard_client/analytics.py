@@ -6,8 +6,9 @@ Calls here never raise, not even for a missing key: that is logged, and the rece
 """
 
 import logging
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -31,12 +32,16 @@ max_queue_size: int = _DEFAULTS.max_queue_size
 gzip: bool = _DEFAULTS.gzip
 timeout: float = _DEFAULTS.timeout
 max_retries: int = _DEFAULTS.max_retries
-proxies: Mapping[str, str] | None = _DEFAULTS.proxies
 oauth_client_id: str | None = None
 oauth_client_key: str | None = None
 oauth_key_id: str | None = None
 oauth_auth_server: str | None = None
 oauth_scope: str | None = None
+# Ours; see Options.
+durable: bool = _DEFAULTS.durable
+memory_only_can_lose: bool = _DEFAULTS.memory_only_can_lose
+spool_dir: str | os.PathLike[str] | None = _DEFAULTS.spool_dir
+spool_bytes_max: int = _DEFAULTS.spool_bytes_max
 
 default_client: Client | None = None
 
@@ -64,8 +69,11 @@ def _client() -> Client:
                     gzip=gzip,
                     timeout=timeout,
                     max_retries=max_retries,
-                    proxies=proxies,
                     oauth_client_id=oauth_client_id,
+                    durable=durable,
+                    memory_only_can_lose=memory_only_can_lose,
+                    spool_dir=spool_dir,
+                    spool_bytes_max=spool_bytes_max,
                 )
     return default_client
 

@@ -69,6 +69,10 @@ class Books:
 
     def __init__(self, on_error: OnError | None) -> None:
         self._on_error = on_error
+        self.forget()
+
+    def forget(self) -> None:
+        """Start from zero, with a fresh lock in a forked child."""
         # Reentrant: a signal handler may call the client while this very lock is held.
         self._lock = threading.RLock()
         self._accepted = 0
@@ -109,10 +113,6 @@ class Books:
         """The books as they stand, with what the spool holds."""
         with self._lock:
             return Counts(self._accepted, self._delivered, waiting, self._retries, dict(self._dropped))
-
-    def forget(self) -> None:
-        """Start from zero with a fresh lock, in a forked child."""
-        self.__init__(self._on_error)  # type: ignore[misc]
 
     def _log(self, error: DropError, total: int) -> None:
         now = time.monotonic()

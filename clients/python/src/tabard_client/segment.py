@@ -143,6 +143,11 @@ class Segment:
         """Whether nothing is left to send."""
         return self.sent_bytes >= self.size_bytes
 
+    @property
+    def deleted(self) -> bool:
+        """Whether somebody removed the file under us."""
+        return os.fstat(self.fd).st_nlink == 0
+
     def reset(self) -> None:
         """Empty a drained file. The position goes first: a crash in between sends again, never skips."""
         os.pwrite(self.fd, _HEADER % HEADER_BYTES, 0)

@@ -55,7 +55,7 @@ class Sender:
         self._sending = False
         self._failures = 0
         self._not_before = 0.0
-        self._adopt_at = 0.0
+        self._adopt_at = 0.0  # 0: never looked yet
 
     # --- called by the client ---------------------------------------------------------------------
 
@@ -68,6 +68,7 @@ class Sender:
 
     def drain(self, timeout_s: float) -> None:
         """Send what waits on this very thread, until it is sent, an attempt fails, or the time is over."""
+        self._adopt_first()
         deadline = time.monotonic() + timeout_s
         while self._spool.waiting and time.monotonic() < deadline:
             if self.step() > 0:
@@ -75,6 +76,7 @@ class Sender:
 
     def flush(self, timeout_s: float | None) -> int:
         """Wait until everything is with the server; how many messages are not, when the time is over."""
+        self._adopt_first()
         if self._spool.waiting and threading.current_thread() is not self._thread:
             self.wake()
             self._hurry.set()
@@ -195,6 +197,8 @@ class Sender:
             error = DropError(DropReason.CORRUPT, f"{len(batch.corrupt)} spool records fail their checksum")
             self._books.dropped(error, [], count=len(batch.corrupt))
         self._spool.settle(batch)
+        if self._failures:
+            log.info("the server takes messages again")
         self._failures = 0
         with self._settled:
             self._settled.notify_all()
@@ -205,11 +209,16 @@ class Sender:
         except OSError as error:
             log.warning("could not set aside %d records: %s", len(records), error)
 
+    def _adopt_first(self) -> None:
+        """Without a look at what dead processes left, nobody can say how much waits."""
+        if not self._adopt_at:
+            with self._turn:
+                self._adopt_when_due()
+
     def _adopt_when_due(self) -> None:
-        if time.monotonic() < self._adopt_at:
-            return
-        self._adopt_at = time.monotonic() + ADOPT_INTERVAL_S
-        self._spool.adopt()
+        if time.monotonic() >= self._adopt_at:
+            self._spool.adopt()
+            self._adopt_at = time.monotonic() + ADOPT_INTERVAL_S
 
     # --- the thread -------------------------------------------------------------------------------
 
@@ -240,6 +249,7 @@ class Sender:
             # stop() no longer waits for this thread: let the next call start another.
             self._thread = None
             self._stopping = threading.Event()
+            self._hurry.clear()
 
     def _turn_of_thread(self) -> float:
         if not self._spool.waiting:

@@ -90,6 +90,7 @@ class FileSpool:
         self._lock = threading.RLock()
         self._adopted: deque[Segment] = deque()
         self._own: deque[Segment] = deque()  # the last one is appended to
+        self._other_bytes = 0  # of all segments but that last one
 
     @property
     def waiting(self) -> int:
@@ -106,19 +107,20 @@ class FileSpool:
                 if self._durable:
                     # After a failed sync the kernel may have thrown the pages away: never trust this file again.
                     self._own.append(self._create())
+                    self._recount()
                 raise
 
     def _writable(self, line_bytes: int) -> Segment:
         if not self._own or self._own[-1].size_bytes + line_bytes > SEGMENT_BYTES_MAX:
             self._own.append(self._create())
-        held_bytes = self._own[-1].size_bytes + line_bytes
-        if len(self._own) > 1 or self._adopted or held_bytes > self._bytes_max:
-            held_bytes = sum(segment.size_bytes for segment in self._segments()) + line_bytes
-            if held_bytes > self._bytes_max:
-                raise SpoolFullError(f"{self._bytes_max} bytes are spooled")
-        return self._own[-1]
+            self._recount()
+        active = self._own[-1]
+        if self._other_bytes + active.size_bytes + line_bytes > self._bytes_max:
+            raise SpoolFullError(f"{self._bytes_max} bytes are spooled")
+        return active
 
     def _create(self) -> Segment:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         segment = Segment.create(self._directory)
         if self._durable:
             _sync_directory(self._directory)
@@ -126,6 +128,9 @@ class FileSpool:
 
     def _segments(self) -> list[Segment]:
         return [*self._adopted, *self._own]
+
+    def _recount(self) -> None:
+        self._other_bytes = sum(segment.size_bytes for segment in self._segments()[:-1])
 
     def take(self, messages_max: int, bytes_max: int) -> Batch | None:
         with self._lock:
@@ -151,23 +156,30 @@ class FileSpool:
                 return
             (self._adopted if segment in self._adopted else self._own).remove(segment)
             segment.close()
+            self._recount()
 
     def may_have_orphans(self) -> bool:
         return any(self._directory.glob(f"*{SUFFIX}"))
 
     def adopt(self) -> None:
         with self._lock:
-            held = {segment.path for segment in self._segments()}
-            for path in sorted(self._directory.glob(f"*{SUFFIX}")):
-                if len(self._adopted) >= ADOPTED_SEGMENTS_MAX:
-                    return
-                segment = None if path in held else Segment.adopt(path)
-                if segment is None:
-                    continue
-                if segment.drained:
-                    segment.close()
-                else:
-                    self._adopted.append(segment)
+            if self._own and self._own[-1].deleted:
+                # Somebody tidied up the folder. What is in the file can still be sent, but would not survive us.
+                self._own.append(self._create())
+                self._recount()
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+            if len(self._adopted) >= ADOPTED_SEGMENTS_MAX:
+                return
+            # Our own files are locked too, by another descriptor, and so are not taken twice.
+            segment = Segment.adopt(path)
+            if segment is None:
+                continue
+            if segment.drained:
+                segment.close()
+                continue
+            with self._lock:
+                self._adopted.append(segment)
+                self._recount()
 
     def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
         lines = b"".join(b"%b %b\n" % (reason.encode(), line) for line in records)
@@ -184,6 +196,7 @@ class FileSpool:
                 segment.close()
             self._adopted.clear()
             self._own.clear()
+            self._other_bytes = 0
 
     def forget(self) -> None:
         for segment in self._segments():
