@@ -1,0 +1,80 @@
+"""When a whole destination is given a rest. A state machine without a clock: moments (ms) are handed in."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SUBJECTS_MAX = 20
+PROBE_FIRST_MS = 5_000
+PROBE_MAX_MS = 300_000
+
+
+class Why(StrEnum):
+    """Why a destination rests."""
+
+    FAILURES = "failing"
+    CREDENTIALS = "credentials_refused"
+
+
+@dataclass
+class Breaker:
+    """Opens after 20 different subjects failed in a row, or when `open` is called (refused credentials).
+
+    While it is open the cursor stands still and nothing is parked. One message at a time is tried as a probe, after
+    5 s at first, then at doubled distances up to 5 minutes. Its success closes the breaker.
+    """
+
+    why: Why | None = None
+    reason: str = ""
+    opened_at: int = 0
+    probe_at: int = 0
+    probing: bool = False
+    _probe_wait: int = PROBE_FIRST_MS
+    _failed: set[object] = field(default_factory=set)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether only probes go out."""
+        return self.why is not None
+
+    def may_send(self, now_ms: int) -> bool:
+        """Whether a request may go out: always while closed, else one probe when it is due."""
+        return self.why is None or (not self.probing and now_ms >= self.probe_at)
+
+    def sending(self) -> None:
+        """A request goes out; while open it is the probe."""
+        self.probing = self.why is not None
+
+    def succeeded(self) -> bool:
+        """An item was taken; whether this closed the breaker."""
+        self._failed.clear()
+        closed = self.why is not None
+        self.why, self.reason, self.probing, self._probe_wait = None, "", False, PROBE_FIRST_MS
+        return closed
+
+    def failed(self, subject: object, reason: str, now_ms: int) -> bool:
+        """An item was refused or got no answer; whether this opened the breaker."""
+        if self.why is not None:
+            self._wait_longer(reason, now_ms)
+            return False
+        self._failed.add(subject)
+        if len(self._failed) < SUBJECTS_MAX:
+            return False
+        self.open(Why.FAILURES, reason, now_ms)
+        return True
+
+    def open(self, why: Why, reason: str, now_ms: int) -> None:
+        """Opens at once."""
+        if self.why is None:
+            self.opened_at, self._probe_wait = now_ms, PROBE_FIRST_MS
+            self.probe_at, self.probing = now_ms + self._probe_wait, False
+        self.why, self.reason = why, reason
+
+    def probe_now(self, now_ms: int) -> None:
+        """Lets the next probe go at once: the settings have changed."""
+        self.probe_at = min(self.probe_at, now_ms)
+
+    def _wait_longer(self, reason: str, now_ms: int) -> None:
+        if self.probing:
+            self.probing, self.reason = False, reason
+            self._probe_wait = min(self._probe_wait * 2, PROBE_MAX_MS)
+            self.probe_at = now_ms + self._probe_wait

@@ -1,0 +1,105 @@
+"""A destination instance made ready: its route, its settings in plain, its subscriptions compiled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tabard.delivery.route import Route, route_of
+from tabard.destinations.kit.action import Rate
+from tabard.destinations.kit.destination import Destination
+from tabard.destinations.kit.payload import check_settings
+from tabard.destinations.kit.plan import Invalid, Planned, Subscription, compile_subscription, plan
+from tabard.workspace.types import DestinationInstance
+
+
+class InstanceUnusable(ValueError):
+    """An instance that cannot deliver as it is configured; the text names what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The delivery options of an instance (`DestinationInstance.options`) with their defaults.
+
+    record: `failures` or `all`. batch_size: the most items of a request, None for the action's own; 1 sends singly.
+    batch_wait_s: how long an incomplete batch waits for more while none is under way. rate_per_s: 0 for no limit.
+    """
+
+    record: str = "failures"
+    no_needless_calls: bool = False
+    order_patience_s: float | None = None
+    rate_per_s: float = 0.0
+    batch_size: int | None = None
+    batch_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """All that a consumer needs of its instance. `subscriptions`: compiled ones with their configured ids."""
+
+    instance: DestinationInstance
+    destination: Destination
+    route: Route
+    settings: Mapping[str, Any]
+    subscriptions: tuple[tuple[str, Subscription], ...]
+    options: Options
+
+    @property
+    def version(self) -> int:
+        """The configuration version."""
+        return self.instance.version
+
+    def steps(self, message: Mapping[str, Any], done: tuple[str, ...] = ()) -> list[tuple[str, Planned | Invalid]]:
+        """What the message triggers and is not done yet, in the order of the subscriptions, with their ids."""
+        return [
+            (id_, planned)
+            for id_, subscription in self.subscriptions
+            if id_ not in done
+            for planned in plan((subscription,), message)
+        ]
+
+    def rates(self) -> list[Rate]:
+        """All limits by rate: the vendor's, the actions' (each holding for all, the stricter way), the operator's."""
+        declared = [self.destination.rate, *(each.action.rate for _, each in self.subscriptions)]
+        own = [Rate(1, 1 / self.options.rate_per_s)] if self.options.rate_per_s > 0 else []
+        return [rate for rate in declared if rate is not None] + own
+
+    def batch_size(self, subscription: Subscription) -> int:
+        """The most items in one request of that subscription; 1 where it cannot send batches."""
+        if subscription.action.perform_batch is None:
+            return 1
+        wanted = self.options.batch_size
+        return subscription.action.batch_size if wanted is None else max(1, wanted)
+
+
+def compile_instance(
+    instance: DestinationInstance, destination: Destination, plain_settings: Mapping[str, Any]
+) -> Compiled:
+    """The instance made ready. Raises `InstanceUnusable`, whatever is wrong with settings, triggers or mappings."""
+    try:
+        settings = check_settings(destination.settings, plain_settings)
+        subscriptions = tuple(
+            (
+                each.id,
+                compile_subscription(
+                    destination, action=each.action, subscribe=each.subscribe, mapping=each.mapping, name=each.name
+                ),
+            )
+            for each in instance.subscriptions
+            if each.enabled
+        )
+        options = _options(instance.options)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InstanceUnusable(f"destination {instance.name!r}: {error}") from error
+    return Compiled(instance, destination, route_of(instance, destination), settings, subscriptions, options)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    known = Options.__dataclass_fields__
+    options = Options(**{name: value for name, value in given.items() if name in known})
+    if options.record not in ("failures", "all"):
+        raise ValueError(f"option record is {options.record!r}; use 'failures' or 'all'")
+    for name in ("order_patience_s", "rate_per_s", "batch_size", "batch_wait_s"):
+        value = getattr(options, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+            raise ValueError(f"option {name} is {value!r}; use a number of at least 0")
+    return options

@@ -1,0 +1,460 @@
+"""One consumer: takes messages in log order, says what to send next, and turns answers into commits.
+
+A state machine without I/O, clock or randomness of its own: moments (ms) and random numbers are handed in. `outlet`
+drives it. The route of a message: `take` → lanes → `next_unit` → `answered` → `commit`.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from tabard.delivery.breaker import Breaker, Why
+from tabard.delivery.compiled import Compiled
+from tabard.delivery.entry import Entry, Item, Phase, Unit, entry_of_item, entry_of_row
+from tabard.delivery.lanes import Lanes
+from tabard.delivery.ledger import Ledger
+from tabard.delivery.needless import Needless
+from tabard.delivery.outcome import Outcome, Verdict
+from tabard.delivery.pace import Pace
+from tabard.delivery.ready import Ready
+from tabard.delivery.retry import wait_s
+from tabard.delivery.route import Filter, refusal
+from tabard.destinations.kit.plan import Invalid
+from tabard.message.types import offset_of, partition_of
+from tabard.storage.deliveries import Attempt, Commit, Row, RowState, Term
+
+STUCK_MS = 1_000
+"""How long an entry may hold up the cursor while the destination takes others; then it becomes a row."""
+QUIET_STUCK_MS = 60_000
+"""The same where the destination has taken nothing else meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a consumer may hold and how long it waits (`Settings`). waiting_max: behind one message of a lane.
+
+    rows_max: unfinished rows, beyond which the cursor stands still.
+    """
+
+    in_flight_max: int = 1_000
+    order_patience_ms: int = 900_000
+    patience_ms: int = 4 * 86_400_000
+    waiting_max: int = 1_000
+    rows_max: int = 100_000
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the consumers of one destination instance share, and what is handed in."""
+
+    compiled: Compiled
+    breaker: Breaker
+    pace: Pace
+    limits: Limits
+    draw: Callable[[], float]
+
+
+class Consumer:
+    """The state machine of one consumer. `accepts` narrows a replay down; a reason says why not."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        shared: Shared,
+        rows: Sequence[Row],
+        now_ms: int,
+        *,
+        accepts: Callable[[Item], str] = lambda _item: "",
+        needless: Needless | None = None,
+    ) -> None:
+        self.id = ledger.consumer
+        self.shared = shared
+        self.needless = needless
+        self._accepts = accepts
+        self._ledger = ledger
+        self._lanes: Lanes[Entry] = Lanes()
+        self._ready = Ready()
+        self._window: deque[Entry] = deque()
+        self._rows: dict[int, Entry] = {}
+        self._timers: list[tuple[int, int, Entry, bool]] = []
+        self._numbers = count()
+        self._to_load: list[Entry] = []
+        self._changed: dict[int, Entry] = {}
+        self._good_at = 0
+        self._ended = 0
+        self._restore(rows, now_ms)
+
+    @property
+    def vector(self) -> dict[int, int]:
+        """The committed (or committing) cursor."""
+        return self._ledger.vector
+
+    # --- taking ---------------------------------------------------------------------------------------------------
+
+    def room(self) -> int:
+        """How many more messages it wants. None while the breaker is open, but for one to probe with."""
+        if self.shared.breaker.is_open:
+            return 0 if self._window or self._rows else 1
+        if len(self._rows) >= self.shared.limits.rows_max:
+            return 0
+        return max(0, self.shared.limits.in_flight_max - len(self._window))
+
+    def take(self, items: Iterable[Item], now_ms: int) -> None:
+        """Takes messages in their order: routes each, and lets those go that have nobody before them."""
+        compiled = self.shared.compiled
+        for item in items:
+            entry = entry_of_item(item, now_ms)
+            self._window.append(entry)
+            if item.dead:
+                self._end(entry, Term.ERASED)
+                continue
+            reason = self._accepts(item) or refusal(compiled.route, entry.source, item.body)
+            if not reason:
+                entry.steps = compiled.steps(item.body)
+                reason = None if entry.steps else Filter.NO_TRIGGER
+            if reason:
+                self._end(entry, Term.FILTERED, reason)
+            else:
+                self._line_up(entry, now_ms)
+
+    def _line_up(self, entry: Entry, now_ms: int) -> None:
+        if self._lanes.join(entry):
+            self._go_on(entry, now_ms)
+            return
+        for first in self._lanes.crowded_by(entry, self.shared.limits.waiting_max):
+            if first.phase in (Phase.FAILING, Phase.SENDING, Phase.LOADING):
+                self._give_up_order(first, now_ms)
+
+    def _go_on(self, entry: Entry, now_ms: int) -> None:
+        """Takes an entry to its next step, past those that need no sending, or to its end."""
+        if entry.item is None:
+            entry.phase = Phase.LOADING
+            self._to_load.append(entry)
+            return
+        while entry.step < len(entry.steps):
+            subscription_id, planned = entry.steps[entry.step]
+            if isinstance(planned, Invalid):
+                self._note_dead(entry, "payload_invalid", f"{planned.subscription.name}: {planned.reason}")
+            elif self.needless and self.needless.is_unchanged(entry, subscription_id, planned.payload):
+                entry.code = entry.code or Filter.UNCHANGED
+            else:
+                self._ready.add(entry, self.shared.compiled, now_ms)
+                return
+            entry.step += 1
+        self._settle(entry, now_ms)
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def next_unit(self, now_ms: int) -> Unit | None:
+        """What to send now, None where nothing is due or allowed. The caller sends it and calls `answered`."""
+        self._fire_timers(now_ms)
+        shared = self.shared
+        if not shared.breaker.may_send(now_ms) or not shared.pace.has_room() or shared.pace.wait_s(now_ms / 1000) > 0:
+            return None
+        probe = shared.breaker.is_open
+        unit = self._ready.next(now_ms, shared.compiled.options.batch_wait_s * 1000, probe=probe)
+        if unit is None and probe and self._ready.is_empty() and self._hurry_one(now_ms):
+            unit = self._ready.next(now_ms, 0, probe=True)
+        if unit is not None:
+            shared.breaker.sending()
+            shared.pace.began()
+        return unit
+
+    def wake_at(self, now_ms: int) -> float | None:
+        """The moment (ms) at which `next_unit` may have something without any other event, None for never."""
+        moments = [float(self._timers[0][0])] if self._timers else []
+        shared = self.shared
+        waits = self._ready.due_at(shared.compiled.options.batch_wait_s * 1000)
+        if waits is not None:
+            moments.append(waits)
+        if shared.breaker.is_open and (self._rows or self._window):
+            moments.append(float(shared.breaker.probe_at))
+        if not self._ready.is_empty():
+            held = shared.pace.wait_s(now_ms / 1000)
+            if held > 0:
+                moments.append(now_ms + held * 1000)
+        return min(moments, default=None)
+
+    @property
+    def wants_load(self) -> bool:
+        """Whether `to_load` has something."""
+        return bool(self._to_load)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is queued to be sent."""
+        return self._ready.is_empty()
+
+    def is_pressed(self) -> bool:
+        """Whether a commit would make much room."""
+        return self._ended * 4 >= self.shared.limits.in_flight_max
+
+    def to_load(self) -> list[int]:
+        """Positions whose messages are needed now; the caller reads them and calls `loaded`."""
+        positions = [entry.position for entry in self._to_load]
+        self._to_load.clear()
+        return positions
+
+    def loaded(self, items: Mapping[int, Item], positions: Iterable[int], now_ms: int) -> None:
+        """Messages of rows, read again; one that is not in `items` is no longer kept and expires."""
+        for position in positions:
+            entry, item = self._rows[position], items.get(position)
+            if item is None or item.dead:
+                self._end(entry, Term.EXPIRED if item is None else Term.ERASED)
+                self._free(entry, now_ms)
+                continue
+            entry.item, entry.step = item, 0
+            entry.steps = self.shared.compiled.steps(item.body, entry.done)
+            self._go_on(entry, now_ms)
+
+    def erased(self, unit: Unit, now_ms: int) -> None:
+        """Takes out of a unit what was deleted or suppressed meanwhile (`Item.dead`)."""
+        kept = [index for index, entry in enumerate(unit.entries) if entry.item and not entry.item.dead]
+        for index, entry in enumerate(unit.entries):
+            if index not in kept:
+                self._end(entry, Term.ERASED)
+                self._free(entry, now_ms)
+        unit.planned = [unit.planned[index] for index in kept]
+        unit.entries = [unit.entries[index] for index in kept]
+
+    def answered(self, unit: Unit, outcomes: Sequence[Outcome], now_ms: int, took_s: float) -> None:
+        """The ends of a unit's items, in their order. An empty unit was erased before it was sent."""
+        overloaded = any(outcome.overloaded for outcome in outcomes)
+        good = any(outcome.verdict is Verdict.DELIVERED for outcome in outcomes)
+        self.shared.pace.ended(now_ms / 1000, took_s, overloaded=overloaded, good=good)
+        if not unit.entries:
+            self.shared.breaker.probing = False
+        self._ready.came_back(unit)
+        for entry, outcome in zip(unit.entries, outcomes, strict=True):
+            entry.answered_at = now_ms
+            self._after(entry, outcome, now_ms)
+
+    def note(self, attempts: Iterable[Attempt]) -> None:
+        """Keeps records of attempts with the next commit."""
+        self._ledger.attempts.extend(attempts)
+
+    # --- after an answer ------------------------------------------------------------------------------------------
+
+    def _after(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
+        breaker = self.shared.breaker
+        if outcome.verdict is Verdict.CREDENTIALS:
+            breaker.failed(entry.subject, outcome.reason, now_ms)
+            breaker.open(Why.CREDENTIALS, outcome.reason, now_ms)
+        elif outcome.verdict is Verdict.RETRY and outcome.retry_after_s is not None:
+            self.shared.pace.hold(now_ms / 1000 + outcome.retry_after_s)
+            breaker.probing = False
+        elif outcome.verdict in (Verdict.RETRY, Verdict.DEAD) and not outcome.blames_item:
+            breaker.failed(entry.subject, outcome.reason, now_ms)
+        if outcome.verdict in (Verdict.RETRY, Verdict.CREDENTIALS) or (
+            outcome.verdict is Verdict.DEAD and breaker.is_open and not outcome.blames_item
+        ):
+            # While the breaker is open nobody knows whose fault a refusal is, so nothing dies of it.
+            self._fail(entry, outcome, now_ms)
+            return
+        self._step_done(entry, outcome, now_ms)
+
+    def _step_done(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
+        subscription_id, planned = entry.steps[entry.step]
+        if outcome.verdict is Verdict.DELIVERED:
+            self._recovered(now_ms)
+            entry.done += (subscription_id,)
+            if self.needless and not isinstance(planned, Invalid):
+                self.needless.delivered(entry, subscription_id, planned.payload, self._ledger)
+        elif outcome.verdict is Verdict.FILTERED:
+            self.shared.breaker.probing = False
+            entry.code, entry.reason = outcome.code, outcome.reason
+        else:
+            self.shared.breaker.probing = False
+            self._note_dead(entry, outcome.code, outcome.reason)
+        entry.step += 1
+        self._go_on(entry, now_ms)
+
+    def _recovered(self, now_ms: int) -> None:
+        self._good_at = now_ms
+        breaker = self.shared.breaker
+        rested = now_ms - breaker.opened_at
+        if breaker.succeeded():
+            for entry in (*self._window, *self._rows.values()):
+                if entry.since:
+                    entry.since += rested
+
+    def _fail(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
+        entry.attempts += 1
+        first = not entry.since
+        entry.since = entry.since or now_ms
+        entry.code, entry.reason = outcome.code, outcome.reason
+        given_up = now_ms - entry.since >= self.shared.limits.patience_ms
+        if given_up and not self.shared.breaker.is_open:
+            self._note_dead(entry, f"gave_up_{outcome.code}", f"gave up: {outcome.reason}")
+            entry.step += 1
+            self._go_on(entry, now_ms)
+            return
+        pause_s = wait_s(entry.attempts, self.shared.draw(), outcome.retry_after_s)
+        entry.phase, entry.due = Phase.FAILING, now_ms + int(pause_s * 1000)
+        if first:
+            entry.stuck_at = now_ms
+        self._wake(entry.due, entry)
+        if first and not entry.late:
+            self._wake(now_ms + self._order_patience_ms(), entry, for_order=True)
+        if entry.has_row:
+            self._changed[entry.position] = entry
+
+    def _order_patience_ms(self) -> int:
+        own = self.shared.compiled.options.order_patience_s
+        return self.shared.limits.order_patience_ms if own is None else int(own * 1000)
+
+    def _note_dead(self, entry: Entry, code: str, reason: str) -> None:
+        entry.is_dead = True
+        entry.code, entry.reason = code, reason
+        if self.needless:
+            self.needless.forget(entry, self._ledger)
+
+    def _settle(self, entry: Entry, now_ms: int) -> None:
+        """Ends an entry all of whose steps are done: dead if any step is, delivered if any did, else filtered."""
+        if entry.is_dead:
+            self._end(entry, Term.DEAD, entry.code)
+        elif entry.done:
+            self._end(entry, Term.DELIVERED)
+        else:
+            self._end(entry, Term.FILTERED, entry.code or Filter.NO_TRIGGER)
+        self._free(entry, now_ms)
+
+    def _end(self, entry: Entry, term: Term, code: str = "") -> None:
+        entry.phase, entry.term, entry.code = Phase.FINISHED, term, code
+        entry.item, entry.steps = None, []
+        self._ended += 1
+        if entry.has_row:
+            self._changed[entry.position] = entry
+
+    def _free(self, entry: Entry, now_ms: int) -> None:
+        if not entry.late:
+            for follower in self._lanes.leave(entry):
+                self._go_on(follower, now_ms)
+
+    def _give_up_order(self, entry: Entry, now_ms: int) -> None:
+        """The entry goes on alone, and those behind it pass."""
+        self._free(entry, now_ms)
+        entry.late = True
+        if entry.has_row:
+            self._changed[entry.position] = entry
+
+    # --- time -----------------------------------------------------------------------------------------------------
+
+    def _wake(self, at: int, entry: Entry, *, for_order: bool = False) -> None:
+        heapq.heappush(self._timers, (at, next(self._numbers), entry, for_order))
+
+    def _fire_timers(self, now_ms: int) -> None:
+        while self._timers and self._timers[0][0] <= now_ms:
+            _, _, entry, for_order = heapq.heappop(self._timers)
+            if for_order:
+                if self.shared.breaker.is_open:
+                    self._wake(now_ms + self._order_patience_ms(), entry, for_order=True)
+                elif entry.phase is not Phase.FINISHED and not entry.late and entry.ahead == 0:
+                    self._give_up_order(entry, now_ms)
+            elif entry.phase is Phase.FAILING and entry.due <= now_ms:
+                self._try_again(entry, now_ms)
+
+    def _try_again(self, entry: Entry, now_ms: int) -> None:
+        if entry.item is not None:
+            # Planned anew: the mapping may have been corrected.
+            entry.step, entry.steps = 0, self.shared.compiled.steps(entry.item.body, entry.done)
+        self._go_on(entry, now_ms)
+
+    def _hurry_one(self, now_ms: int) -> bool:
+        """Readies the failing entry that is due first, as a probe; whether one could be."""
+        failing = [entry for entry in (*self._window, *self._rows.values()) if entry.phase is Phase.FAILING]
+        if failing:
+            self._try_again(min(failing, key=lambda entry: entry.due), now_ms)
+        return not self._ready.is_empty()
+
+    # --- rows and commits -----------------------------------------------------------------------------------------
+
+    def resend(self, row: Row, now_ms: int) -> None:
+        """Puts a dead delivery back, alone and at once; its order was given up when it died."""
+        entry = entry_of_row(row, now_ms)
+        entry.late, entry.attempts, entry.since, entry.due = True, 0, 0, now_ms
+        entry.phase = Phase.FAILING
+        self._rows[row.position] = self._changed[row.position] = entry
+        entry.term = Term.DEAD
+        self._ledger.moved(entry, Term.DEAD, Term.PARKED)
+        self._wake(now_ms, entry)
+
+    def _restore(self, rows: Sequence[Row], now_ms: int) -> None:
+        for row in rows:
+            entry = entry_of_row(row, now_ms)
+            self._rows[row.position] = entry
+            alone = entry.late or self._lanes.join(entry)
+            if row.state is RowState.PARKED:
+                entry.phase = Phase.FAILING
+                self._wake(entry.due, entry)
+                if not entry.late and entry.since:
+                    self._wake(entry.since + self._order_patience_ms(), entry, for_order=True)
+            elif alone:
+                self._go_on(entry, now_ms)
+
+    def commit(self, now_ms: int) -> Commit | None:
+        """Everything that changed since the last call; None for nothing. What it says counts as done from here on."""
+        self._pass_entries(now_ms)
+        for entry in self._changed.values():
+            if entry.phase is not Phase.FINISHED:
+                self._ledger.keep(entry.row(self.id))
+                continue
+            del self._rows[entry.position]
+            self._ledger.moved(entry, Term.PARKED, entry.term)
+            if entry.term is Term.DEAD:
+                self._ledger.keep(entry.row(self.id))
+            else:
+                self._ledger.drop(entry.position)
+        self._changed.clear()
+        return self._ledger.close(self.shared.compiled.version, now_ms)
+
+    def _pass_entries(self, now_ms: int) -> None:
+        """Moves the cursor past what is finished, and past what holds it up, which becomes a row."""
+        self._ended = 0
+        window = self._window
+        while window:
+            entry = window[0]
+            finished = entry.phase is Phase.FINISHED
+            if not finished and not self._is_stuck(entry, now_ms):
+                return
+            window.popleft()
+            term = entry.term if finished else Term.PARKED
+            self._ledger.passed(entry, partition_of(entry.position), offset_of(entry.position), term)
+            if term is Term.DEAD:
+                self._ledger.keep(entry.row(self.id))
+            elif not finished:
+                self._make_row(entry)
+
+    def _make_row(self, entry: Entry) -> None:
+        entry.has_row = True
+        self._rows[entry.position] = entry
+        self._ledger.keep(entry.row(self.id))
+        if entry.phase in (Phase.BLOCKED, Phase.FAILING):
+            entry.item, entry.steps = None, []
+
+    def _is_stuck(self, entry: Entry, now_ms: int) -> bool:
+        """Whether an unfinished entry at the head should make way: not while the whole destination may be at fault.
+
+        What stands behind others here stands behind rows, for everything before the head has passed.
+        """
+        if self.shared.breaker.is_open or self.shared.pace.held_until_s > now_ms / 1000:
+            return False
+        if entry.phase in (Phase.READY, Phase.BLOCKED):
+            return entry.phase is Phase.BLOCKED
+        others_pass = self._good_at >= entry.stuck_at
+        if entry.phase is Phase.FAILING and others_pass:
+            return True
+        return now_ms - entry.stuck_at >= (STUCK_MS if others_pass else QUIET_STUCK_MS)
+
+    def lag_ms(self, now_ms: int) -> int:
+        """The age of the oldest message taken and not ended, 0 where there is none."""
+        oldest = min(
+            (entry.received_at for entry in (*self._window, *self._rows.values()) if entry.phase is not Phase.FINISHED),
+            default=now_ms,
+        )
+        return max(0, now_ms - oldest)
+
+    def holds(self) -> tuple[int, int]:
+        """How many messages are between cursor and reader, and how many unfinished rows there are."""
+        return len(self._window), len(self._rows)

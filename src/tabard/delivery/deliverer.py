@@ -1,0 +1,313 @@
+"""The deliverer: one feed, an outlet a destination instance, one commit for all of them at a time."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tabard.clock import Clock
+from tabard.delivery.breaker import Breaker
+from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
+from tabard.delivery.consumer import Consumer, Limits, Shared
+from tabard.delivery.cursor import Vector, vector_at
+from tabard.delivery.egress import Egress, EgressRules
+from tabard.delivery.entry import Item
+from tabard.delivery.feed import Feed, Seat
+from tabard.delivery.ledger import Ledger
+from tabard.delivery.needless import Needless
+from tabard.delivery.outlet import Outlet, Served
+from tabard.delivery.pace import Bucket, Pace
+from tabard.delivery.replay import selection
+from tabard.destinations.kit.action import Rate
+from tabard.destinations.kit.destination import Destination
+from tabard.message.traits import parse_instant
+from tabard.settings import Settings
+from tabard.storage.deliveries import Commit, ConsumerKind, ConsumerState, DeliveryStore, Replay, Row, RowState
+from tabard.storage.interface import MessageReader
+from tabard.telemetry.logging import logger
+from tabard.telemetry.metrics import count
+from tabard.workspace.types import DestinationInstance, WorkspaceReader
+
+COMMIT_S: Final = 0.05
+POLL_FIRST_S: Final = 0.02
+POLL_MAX_S: Final = 0.1
+CLOSE_GRACE_S: Final = 5.0
+_ROWS_PAGE: Final = 10_000
+_COMMIT_RETRY_S: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deps:
+    """What the deliverer works with; compose hands it in.
+
+    registry: destinations by slug. reveal: an instance's settings with the secrets in plain.
+    draw: random numbers in [0, 1). reader_executor and store_executor: one thread each, for the message reader, and
+    for delivery store and workspace. status_file and orders_folder: see `status` and `orders`.
+    """
+
+    settings: Settings
+    clock: Clock
+    messages: MessageReader
+    workspace: WorkspaceReader
+    registry: Mapping[str, Destination]
+    deliveries: DeliveryStore
+    reveal: Callable[[DestinationInstance], Mapping[str, Any]]
+    draw: Callable[[], float]
+    reader_executor: Executor
+    store_executor: Executor
+    status_file: Path
+    orders_folder: Path
+
+
+class Deliverer:
+    """All outlets of one process. Not before `start` and not after `close` does anything move."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
+        self.outlets: dict[str, Outlet] = {}
+        self.unusable: dict[str, str] = {}
+        self.committed_at = 0
+        self.feed = Feed(deps.messages, deps.reader_executor, deps.clock)
+        self._egress: dict[str, Egress] = {}
+        self._workspace_version: int | None = None
+        self._hurried = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Takes the configuration up and begins to deliver."""
+        await self.feed.fill()
+        await self.reconfigure()
+        self._tasks = [asyncio.create_task(self._fill()), asyncio.create_task(self._commit_on())]
+
+    async def close(self) -> None:
+        """Stops taking, lets what is under way finish, commits."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await asyncio.gather(*(outlet.close(CLOSE_GRACE_S) for outlet in self.outlets.values()))
+        await self.commit()
+        for egress in self._egress.values():
+            await egress.close()
+
+    # --- configuration --------------------------------------------------------------------------------------------
+
+    async def reconfigure(self) -> None:
+        """Takes up what changed in the workspace: new, changed and removed instances."""
+        version = await self.in_store(self.deps.workspace.version)
+        if version == self._workspace_version:
+            return
+        instances: list[DestinationInstance] = await self.in_store(self.deps.workspace.destinations)
+        for gone in self.outlets.keys() - {instance.id for instance in instances}:
+            await self._remove(gone)
+        for instance in instances:
+            await self._take_up(instance)
+        self._workspace_version = version
+
+    async def _take_up(self, instance: DestinationInstance) -> None:
+        outlet = self.outlets.get(instance.id)
+        if outlet and outlet.compiled.version == instance.version:
+            return
+        try:
+            compiled = self._compile(instance)
+        except InstanceUnusable as problem:
+            # The old configuration, if any, is not what the operator wants any more: the cursor waits.
+            self.unusable[instance.id] = str(problem)
+            logger().error("delivery.destination.unusable", destination=instance.name, problem=str(problem))
+            if outlet:
+                await self._remove(instance.id)
+            return
+        self.unusable.pop(instance.id, None)
+        if outlet:
+            outlet.reconfigure(compiled)
+        else:
+            self.outlets[instance.id] = await self._open(compiled)
+
+    def _compile(self, instance: DestinationInstance) -> Compiled:
+        destination = self.deps.registry.get(instance.slug)
+        if destination is None:
+            raise InstanceUnusable(f"destination {instance.name!r}: there is no destination {instance.slug!r}")
+        try:
+            plain = self.deps.reveal(instance)
+        except Exception as error:  # whatever keeps the secrets shut
+            raise InstanceUnusable(f"destination {instance.name!r}: its secrets do not open: {error}") from error
+        return compile_instance(instance, destination, plain)
+
+    async def _open(self, compiled: Compiled) -> Outlet:
+        settings, instance = self.deps.settings, compiled.instance
+        limits = Limits(
+            # Half in the window, half in the commit under way: so much is sent twice after a crash, at most.
+            in_flight_max=max(1, settings.in_flight_max // 2),
+            order_patience_ms=settings.order_patience_s * 1000,
+            patience_ms=settings.delivery_patience_s * 1000,
+        )
+        pace = Pace()
+        pace.set_rates(compiled.rates())
+        shared = Shared(compiled, Breaker(), pace, limits, self.deps.draw)
+        egress = self._egress[instance.id] = Egress(
+            EgressRules(timeout_s=settings.delivery_timeout_s, allows_private=settings.egress_private)
+        )
+        outlet = Outlet(
+            shared, egress, self.feed, self.deps.clock, float(settings.retry_after_max_s), self._hurried.set
+        )
+        outlet.add(await self._live(outlet, instance))
+        for state in await self.in_store(self.deps.deliveries.consumers):
+            if state.destination == instance.id and state.kind is ConsumerKind.REPLAY and state.state == "running":
+                outlet.add(await self._replay(outlet, state))
+        return outlet
+
+    async def _remove(self, instance_id: str) -> None:
+        outlet = self.outlets[instance_id]
+        await outlet.close(CLOSE_GRACE_S)
+        await self.commit()
+        del self.outlets[instance_id]
+        await self._egress.pop(instance_id).close()
+
+    # --- consumers ------------------------------------------------------------------------------------------------
+
+    async def _live(self, outlet: Outlet, instance: DestinationInstance) -> Served:
+        state = await self.in_store(self.deps.deliveries.consumer, instance.id)
+        if state is None:
+            state = await self._new_live(instance)
+        consumer = await self._consumer(outlet, state)
+        return Served(consumer, Seat(state.offsets))
+
+    async def _new_live(self, instance: DestinationInstance) -> ConsumerState:
+        start: Vector
+        if instance.start == "beginning":
+            start = {}
+        elif instance.start == "now":
+            start = await self.feed.call(lambda reader: reader.resolved())
+        else:
+            start = await self.feed.call(vector_at, parse_instant(instance.start) or 0)
+        now_ms = self.now_ms()
+        state = ConsumerState(
+            id=instance.id,
+            destination=instance.id,
+            kind=ConsumerKind.LIVE,
+            log_id=await self.feed.call(lambda reader: reader.log_id()) or "",
+            offsets=start,
+            start=start,
+            created_at=now_ms,
+            updated_at=now_ms,
+        )
+        await self.in_store(self.deps.deliveries.add_consumer, state)
+        return state
+
+    async def _replay(self, outlet: Outlet, state: ConsumerState) -> Served:
+        replay = state.replay or Replay()
+        chosen = await self.in_store(selection, replay, state.destination, self.deps.deliveries)
+        consumer = await self._consumer(outlet, state, accepts=chosen)
+        rate = replay.rate_per_s
+        return Served(consumer, Seat(state.offsets), dict(state.end), Bucket(Rate(1, 1 / rate)) if rate > 0 else None)
+
+    async def _consumer(
+        self, outlet: Outlet, state: ConsumerState, accepts: Callable[[Item], str] | None = None
+    ) -> Consumer:
+        rows: list[Row] = []
+        after = 0
+        while page := await self.in_store(
+            self.deps.deliveries.rows, state.id, (RowState.PARKED, RowState.WAITING), _ROWS_PAGE, after
+        ):
+            rows += [row for _, row in page]
+            after = page[-1][0]
+        ledger = Ledger(state.id, state.log_id, state.offsets)
+        if accepts is not None:
+            return Consumer(ledger, outlet.shared, rows, self.now_ms(), accepts=accepts)
+        needless = None
+        if outlet.compiled.options.no_needless_calls:
+            needless = Needless(
+                outlet.compiled, lambda subjects: self.in_store(self.deps.deliveries.hashes, state.id, subjects)
+            )
+        return Consumer(ledger, outlet.shared, rows, self.now_ms(), needless=needless)
+
+    async def start_replay(self, state: ConsumerState) -> None:
+        """Begins a replay, kept in the store first."""
+        if await self.in_store(self.deps.deliveries.consumer, state.id) is None:
+            await self.in_store(self.deps.deliveries.add_consumer, state)
+        outlet = self.outlets.get(state.destination)
+        if outlet and all(served.consumer.id != state.id for served in outlet.served):
+            outlet.add(await self._replay(outlet, state))
+
+    async def reopen_replay(self, state: ConsumerState) -> None:
+        """Serves an ended replay again, for dead letters of it that are to be sent once more."""
+        await self.in_store(self.deps.deliveries.set_state, state.id, "running", "resending", self.now_ms())
+        await self.start_replay(state)
+
+    async def end_replays(self) -> None:
+        """Closes the replays that have read and sent everything."""
+        for outlet in self.outlets.values():
+            for served in [each for each in outlet.served if each.end is not None and each.is_done()]:
+                await self.end_replay(outlet, served, "done", "")
+
+    async def end_replay(self, outlet: Outlet, served: Served, state: str, why: str) -> None:
+        """Ends a replay: done, or cancelled."""
+        await outlet.remove(served)
+        await self._write([commit] if (commit := served.consumer.commit(self.now_ms())) else [])
+        await self.in_store(self.deps.deliveries.set_state, served.consumer.id, state, why, self.now_ms())
+
+    # --- moving ---------------------------------------------------------------------------------------------------
+
+    async def _fill(self) -> None:
+        wait_s = POLL_FIRST_S
+        while True:
+            try:
+                found = await self.feed.fill()
+            except Exception as problem:  # noqa: BLE001 - the store may be away for a while; say so and go on
+                logger().error("delivery.feed.failed", problem=str(problem))
+                found, wait_s = 0, 1.0
+            if found:
+                wait_s = POLL_FIRST_S
+                for outlet in self.outlets.values():
+                    outlet.wake()
+            await asyncio.sleep(0 if found else wait_s)
+            wait_s = min(POLL_MAX_S, wait_s * 1.5) if wait_s < 1 else POLL_MAX_S
+
+    async def _commit_on(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), COMMIT_S)
+            self._hurried.clear()
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Writes what every consumer did since the last time, as one transaction; tries until it succeeds."""
+        now_ms = self.now_ms()
+        consumers = [served.consumer for outlet in self.outlets.values() for served in outlet.served]
+        commits = [commit for consumer in consumers if (commit := consumer.commit(now_ms))]
+        if not commits:
+            return
+        for outlet in self.outlets.values():
+            outlet.make_room()
+        await self._write(commits)
+
+    async def _write(self, commits: list[Commit]) -> None:
+        while commits:
+            try:
+                await self.in_store(self.deps.deliveries.commit, commits, self.now_ms())
+                break
+            except Exception as problem:  # noqa: BLE001 - a full or failing disk: nothing moves until it is over
+                logger().error("delivery.commit.failed", problem=str(problem))
+                await asyncio.sleep(_COMMIT_RETRY_S)
+        self.committed_at = self.now_ms()
+        _count(commits)
+
+    def now_ms(self) -> int:
+        """Now, by the clock handed in."""
+        return self.deps.clock.now_ms()
+
+    async def in_store(self, question: Callable[..., Any], *arguments: Any) -> Any:
+        """An answer of delivery store or workspace, asked in their thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.deps.store_executor, question, *arguments)
+
+
+def _count(commits: Iterable[Commit]) -> None:
+    for commit in commits:
+        for each in commit.ranges:
+            for terms in each.counts.values():
+                for term, number in terms.items():
+                    if number > 0 and term != "taken":
+                        count("tabard_deliveries", number, destination=commit.consumer, outcome=term)

@@ -1,0 +1,196 @@
+"""What the deliverer does beside delivering: orders, status, books, old rows."""
+
+from typing import Any, Final
+
+import msgspec
+
+from tabard.delivery.books import Difference, check_books, check_range
+from tabard.delivery.deliverer import Deliverer
+from tabard.delivery.orders import CancelReplay, Order, Probe, Resend, StartReplay, pending
+from tabard.delivery.outlet import Outlet, Served
+from tabard.delivery.replay import checked, replay_state
+from tabard.storage.deliveries import ConsumerKind, Row, RowState
+from tabard.telemetry.logging import logger
+from tabard.telemetry.metrics import count, gauge
+
+KEPT_MS: Final = 30 * 86_400_000
+"""How long ranges and the attempts of finished deliveries are kept."""
+_PAGE: Final = 1_000
+_RANGES_AT_ONCE: Final = 50
+
+
+async def apply_orders(deliverer: Deliverer) -> None:
+    """Applies what other processes ordered, oldest first; an order that cannot be applied is answered with why."""
+    for path, order in pending(deliverer.deps.orders_folder):
+        if order is None:
+            logger().error("delivery.order.unreadable", file=path.name)
+            path.rename(path.with_suffix(".unreadable"))
+            continue
+        try:
+            answer = await _apply(deliverer, order)
+        except ValueError as refusal:
+            answer = {"error": str(refusal)}
+        await deliverer.in_store(deliverer.deps.deliveries.order_applied, order.id, answer, deliverer.now_ms())
+        path.unlink()
+
+
+async def _apply(deliverer: Deliverer, order: Order) -> dict[str, Any]:
+    if isinstance(order, Resend):
+        return {"resent": await _resend(deliverer, order)}
+    if isinstance(order, StartReplay):
+        if order.destination not in deliverer.outlets:
+            raise ValueError(f"there is no destination {order.destination!r} that delivers")
+        replay, now_ms = checked(order.replay), deliverer.now_ms()
+        state = await deliverer.feed.call(
+            lambda reader: replay_state(order.id, order.destination, replay, reader, now_ms)
+        )
+        await deliverer.start_replay(state)
+        return {"replay": order.id}
+    if isinstance(order, CancelReplay):
+        outlet, served = _served(deliverer, order.consumer)
+        if served.end is None:
+            raise ValueError("that is no replay; disable the destination instead")
+        await deliverer.end_replay(outlet, served, "cancelled", "by order")
+        return {"cancelled": order.consumer}
+    return _probe(deliverer, order)
+
+
+def _probe(deliverer: Deliverer, order: Probe) -> dict[str, Any]:
+    outlet = deliverer.outlets.get(order.destination)
+    if outlet is None:
+        raise ValueError(f"there is no destination {order.destination!r} that delivers")
+    outlet.shared.breaker.probe_now(deliverer.now_ms())
+    outlet.pump()
+    return {"probed": order.destination}
+
+
+def _served(deliverer: Deliverer, consumer: str) -> tuple[Outlet, Served]:
+    for outlet in deliverer.outlets.values():
+        for served in outlet.served:
+            if served.consumer.id == consumer:
+                return outlet, served
+    raise ValueError(f"nothing is delivered for {consumer!r} now")
+
+
+async def _resend(deliverer: Deliverer, order: Resend) -> int:
+    state = await deliverer.in_store(deliverer.deps.deliveries.consumer, order.consumer)
+    if state is not None and state.kind is ConsumerKind.REPLAY and state.state != "running":
+        await deliverer.reopen_replay(state)
+    outlet, served = _served(deliverer, order.consumer)
+    rows = await deliverer.in_store(_dead_rows, deliverer, order)
+    for row in rows:
+        served.consumer.resend(row, deliverer.now_ms())
+    outlet.pump()
+    await deliverer.commit()
+    return len(rows)
+
+
+def _dead_rows(deliverer: Deliverer, order: Resend) -> list[Row]:
+    deliveries = deliverer.deps.deliveries
+    if order.positions is not None:
+        found = [deliveries.row(order.consumer, position) for position in order.positions]
+        return [row for row in found if row is not None and row.state is RowState.DEAD]
+    rows: list[Row] = []
+    after = 0
+    while page := deliveries.rows(order.consumer, (RowState.DEAD,), _PAGE, after):
+        rows += [row for _, row in page if order.text in f"{row.code} {row.reason} {row.message_id}"]
+        after = page[-1][0]
+    return rows
+
+
+class Bookkeeping:
+    """The self-check: counters against rows and ranges each time, and ranges against the store, each range once."""
+
+    def __init__(self, deliverer: Deliverer) -> None:
+        self._deliverer = deliverer
+        self._checked: dict[str, int] = {}
+        self.differences: dict[str, str] = {}
+
+    async def check(self) -> None:
+        """Checks every consumer; a difference is logged, counted and kept in `differences` until it is gone."""
+        deps = self._deliverer.deps
+        for state in await self._deliverer.in_store(deps.deliveries.consumers):
+            if state.state != "running":
+                continue
+            balance = await self._deliverer.in_store(deps.deliveries.balance, state.id)
+            self._tell(state.id, check_books(state.id, balance) or await self._check_ranges(state.id))
+
+    async def _check_ranges(self, consumer: str) -> Difference | None:
+        deps = self._deliverer.deps
+        page = await self._deliverer.in_store(
+            deps.deliveries.ranges, consumer, _RANGES_AT_ONCE, self._checked.get(consumer, 0)
+        )
+        # The newest range may still grow.
+        for seq, passed in page[:-1]:
+            if passed.partition >= 0:
+                difference = await self._deliverer.feed.call(
+                    lambda reader, passed=passed: check_range(consumer, passed, reader)
+                )
+                if difference:
+                    return difference  # type: ignore[no-any-return]
+            self._checked[consumer] = seq
+        return None
+
+    def _tell(self, consumer: str, difference: Difference | None) -> None:
+        if difference is None:
+            self.differences.pop(consumer, None)
+            return
+        self.differences[consumer] = str(difference)
+        count("tabard_books_unbalanced", destination=consumer)
+        logger().error("delivery.books.unbalanced", difference=str(difference))
+
+
+async def prune(deliverer: Deliverer) -> None:
+    """Forgets ranges and attempts beyond their time."""
+    before = deliverer.now_ms() - KEPT_MS
+    while await deliverer.in_store(deliverer.deps.deliveries.prune, before):
+        continue
+
+
+def status(deliverer: Deliverer, bookkeeping: Bookkeeping) -> dict[str, Any]:
+    """The state of every destination as the deliverer sees it, for `run/deliverer.json`."""
+    now_ms = deliverer.now_ms()
+    destinations = {id_: _outlet_status(outlet, now_ms) for id_, outlet in deliverer.outlets.items()}
+    for id_, problem in deliverer.unusable.items():
+        destinations[id_] = {"state": "unusable", "why": problem}
+    return {
+        "role": "deliverer",
+        "at": now_ms,
+        "committedAt": deliverer.committed_at,
+        "destinations": destinations,
+        "unbalanced": bookkeeping.differences,
+    }
+
+
+def _outlet_status(outlet: Outlet, now_ms: int) -> dict[str, Any]:
+    breaker, pace = outlet.shared.breaker, outlet.shared.pace
+    live = outlet.served[0].consumer
+    window, rows = live.holds()
+    state = "disabled" if not outlet.compiled.instance.enabled else "paused" if breaker.is_open else "running"
+    return {
+        "name": outlet.compiled.instance.name,
+        "state": state,
+        "why": f"{breaker.why}: {breaker.reason}" if breaker.why else "",
+        "probeAt": breaker.probe_at if breaker.is_open else None,
+        "heldUntil": int(pace.held_until_s * 1000) if pace.held_until_s * 1000 > now_ms else None,
+        "lagMs": live.lag_ms(now_ms),
+        "inWindow": window,
+        "unfinishedRows": rows,
+        "underWay": pace.active,
+        "atOnceMax": int(pace.limit),
+        "replays": [served.consumer.id for served in outlet.served[1:]],
+    }
+
+
+def write_status(deliverer: Deliverer, bookkeeping: Bookkeeping) -> None:
+    """Writes `run/deliverer.json`, whole or not at all, and sets the gauges."""
+    told = status(deliverer, bookkeeping)
+    for id_, each in told["destinations"].items():
+        if "lagMs" in each:
+            gauge("tabard_delivery_lag_seconds", each["lagMs"] / 1000, destination=id_)
+            gauge("tabard_delivery_parked", each["unfinishedRows"], destination=id_)
+        gauge("tabard_delivery_paused", 0 if each["state"] in ("running", "disabled") else 1, destination=id_)
+    path = deliverer.deps.status_file
+    partial = path.with_name(f".{path.name}")
+    partial.write_bytes(msgspec.json.encode(told))
+    partial.replace(path)

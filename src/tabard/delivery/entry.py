@@ -1,0 +1,142 @@
+"""One message on its way through one consumer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from tabard.delivery.lanes import KEY_BYTES, lane_keys
+from tabard.destinations.kit.plan import Invalid, Planned
+from tabard.message.types import StoredMessage, offset_of, partition_of
+from tabard.storage.deliveries import Row, RowState, Term
+
+
+class Item:
+    """A stored message decoded once for all consumers. `dead`: deleted or suppressed as of `checked_at` (ms)."""
+
+    __slots__ = ("body", "checked_at", "dead", "keys", "offset", "partition", "stored")
+
+    def __init__(self, stored: StoredMessage, body: Mapping[str, Any], checked_at: int, *, dead: bool) -> None:
+        self.stored = stored
+        self.body = body
+        self.keys = () if dead else lane_keys(body)
+        self.partition = partition_of(stored.position)
+        self.offset = offset_of(stored.position)
+        self.checked_at = checked_at
+        self.dead = dead
+
+
+class Phase(IntEnum):
+    """Where an entry stands: behind another in its lane, to be loaded, ready, under way, before a retry, finished."""
+
+    BLOCKED = 0
+    LOADING = 1
+    READY = 2
+    SENDING = 3
+    FAILING = 4
+    FINISHED = 5
+
+
+class Entry:
+    """A message taken by a consumer until it is finished and the cursor has passed it.
+
+    item: None while a row stands for the message and nobody needs its body. steps: what is to be sent, from `step` on.
+    done: subscriptions that have delivered, also before a restart. term, code, reason: how it ended, or why it fails.
+    stuck_at: since when it is under way or failing. has_row: delivery.db has (or is being told of) it.
+    """
+
+    __slots__ = (
+        "ahead", "answered_at", "attempts", "code", "done", "due", "followers", "has_row", "is_dead", "item", "keys",
+        "late", "message_id", "phase", "position", "queued_at", "reason", "received_at", "sent_at", "since", "source",
+        "step", "steps", "stuck_at", "term", "type",
+    )  # fmt: skip
+
+    def __init__(self, stored: StoredMessage | Row, keys: tuple[int, ...], now_ms: int) -> None:
+        self.position = stored.position
+        self.source = stored.source
+        self.type = stored.type
+        self.message_id = stored.message_id
+        self.received_at = stored.received_at
+        self.item: Item | None = None
+        self.keys = keys
+        self.ahead = 0
+        self.followers: list[tuple[int, Any]] = []
+        self.phase = Phase.BLOCKED
+        self.steps: list[tuple[str, Planned | Invalid]] = []
+        self.step = 0
+        self.done: tuple[str, ...] = ()
+        self.attempts = 0
+        self.since = 0
+        self.due = 0
+        self.late = False
+        self.has_row = False
+        self.is_dead = False
+        self.term = Term.FILTERED
+        self.code = ""
+        self.reason = ""
+        self.stuck_at = now_ms
+        self.queued_at = now_ms
+        self.sent_at = 0
+        self.answered_at = 0
+
+    @property
+    def subject(self) -> object:
+        """Whom the message is about, for telling one bad subject from a bad destination."""
+        return self.keys or self.position
+
+    def current(self) -> tuple[str, Planned]:
+        """The step that is sent next, with its subscription's id. TypeError for one that cannot be sent."""
+        subscription_id, planned = self.steps[self.step]
+        if isinstance(planned, Invalid):
+            raise TypeError(f"step {self.step} of {self.message_id} cannot be sent: {planned.reason}")
+        return subscription_id, planned
+
+    def row(self, consumer: str) -> Row:
+        """The entry as it is kept."""
+        waits = self.phase is Phase.BLOCKED or (self.ahead > 0 and not self.late)
+        state = RowState.DEAD if self.phase is Phase.FINISHED else RowState.WAITING if waits else RowState.PARKED
+        return Row(
+            consumer=consumer,
+            position=self.position,
+            state=state,
+            source=self.source,
+            type=self.type,
+            message_id=self.message_id,
+            received_at=self.received_at,
+            keys=b"".join(key.to_bytes(KEY_BYTES, "big") for key in self.keys),
+            since=self.since,
+            due=self.due,
+            attempts=self.attempts,
+            late=self.late,
+            done=self.done,
+            code=self.code,
+            reason=self.reason,
+        )
+
+
+def entry_of_item(item: Item, now_ms: int) -> Entry:
+    """The entry of a message just read."""
+    entry = Entry(item.stored, item.keys, now_ms)
+    entry.item = item
+    return entry
+
+
+def entry_of_row(row: Row, now_ms: int) -> Entry:
+    """The entry a row stands for, with its state as it was kept and no body yet."""
+    keys = tuple(int.from_bytes(row.keys[at : at + KEY_BYTES], "big") for at in range(0, len(row.keys), KEY_BYTES))
+    entry = Entry(row, keys, now_ms)
+    entry.has_row, entry.late, entry.done = True, row.late, row.done
+    entry.attempts, entry.since, entry.due = row.attempts, row.since, row.due
+    entry.code, entry.reason = row.code, row.reason
+    return entry
+
+
+@dataclass(slots=True)
+class Unit:
+    """What goes out at once: one entry (batch_key None), or a batch of entries of one subscription and batch key."""
+
+    subscription_id: str
+    entries: list[Entry]
+    planned: list[Planned]
+    began_at: int
+    batch_key: tuple[str, bytes] | None = None

@@ -1,0 +1,119 @@
+"""What a consumer has done since its last commit, and the commit made of it."""
+
+from collections.abc import Iterable
+
+from tabard.delivery.entry import Entry
+from tabard.storage.deliveries import Attempt, Commit, Counts, Range, Row, Term
+
+NO_PARTITION = -1
+"""The partition of a range that states changes to rows alone."""
+
+
+class Ledger:
+    """Collects the changes of one consumer. Cursor, counters and rows leave it together or not at all."""
+
+    def __init__(self, consumer: str, log_id: str, vector: dict[int, int]) -> None:
+        self.consumer = consumer
+        self.log_id = log_id
+        self.vector = dict(vector)
+        self._ranges: dict[int, _Open] = {}
+        self._reasons: dict[str, int] = {}
+        self._rows: dict[int, Row | None] = {}
+        self.attempts: list[Attempt] = []
+        self.delivered_hashes: dict[bytes, bytes] = {}
+        self.forgotten_hashes: set[bytes] = set()
+
+    def passed(self, entry: Entry, partition: int, offset: int, term: Term) -> None:
+        """The cursor passes an entry, which is counted under `term` (PARKED while it has not ended)."""
+        opened = self._open(partition)
+        opened.end = self.vector[partition] = offset + 1
+        opened.add(entry.source, Term.TAKEN, 1)
+        opened.add(entry.source, term, 1)
+        if entry.sent_at:
+            opened.first_send = min(opened.first_send or entry.sent_at, entry.sent_at)
+            opened.last_answer = max(opened.last_answer, entry.answered_at)
+        self._reason(entry, term)
+
+    def moved(self, entry: Entry, old: Term, new: Term) -> None:
+        """An entry with a row goes from one term to another."""
+        opened = self._open(NO_PARTITION)
+        opened.add(entry.source, old, -1)
+        opened.add(entry.source, new, 1)
+        self._reason(entry, new)
+
+    def keep(self, row: Row) -> None:
+        """A row as it is now."""
+        self._rows[row.position] = row
+
+    def drop(self, position: int) -> None:
+        """The row of a delivery that ended well."""
+        self._rows[position] = None
+
+    def close(self, version: int, now_ms: int) -> Commit | None:
+        """Everything since the last call as one commit, None where there is nothing."""
+        ranges = tuple(opened.range(partition, version, now_ms) for partition, opened in self._ranges.items())
+        if not (ranges or self._rows or self.attempts or self.delivered_hashes or self.forgotten_hashes):
+            return None
+        commit = Commit(
+            consumer=self.consumer,
+            log_id=self.log_id,
+            offsets=dict(self.vector),
+            reasons=self._reasons,
+            ranges=ranges,
+            rows=tuple(row for row in self._rows.values() if row),
+            dropped=tuple(position for position, row in self._rows.items() if row is None),
+            attempts=tuple(self.attempts),
+            delivered_hashes=self.delivered_hashes,
+            forgotten_hashes=tuple(self.forgotten_hashes),
+        )
+        self._ranges, self._reasons, self._rows, self.attempts = {}, {}, {}, []
+        self.delivered_hashes, self.forgotten_hashes = {}, set()
+        return commit
+
+    def _open(self, partition: int) -> "_Open":
+        opened = self._ranges.get(partition)
+        if opened is None:
+            opened = self._ranges[partition] = _Open(self.vector.get(partition, 0))
+        return opened
+
+    def _reason(self, entry: Entry, term: Term) -> None:
+        if entry.code:
+            key = f"{term}:{entry.code}"
+            self._reasons[key] = self._reasons.get(key, 0) + 1
+
+
+class _Open:
+    """A range that still grows."""
+
+    def __init__(self, start: int) -> None:
+        self.start = self.end = start
+        self.counts: Counts = {}
+        self.first_send = 0
+        self.last_answer = 0
+
+    def add(self, source: str, term: Term, number: int) -> None:
+        terms = self.counts.setdefault(source, {})
+        terms[term] = terms.get(term, 0) + number
+
+    def range(self, partition: int, version: int, now_ms: int) -> Range:
+        return Range(
+            partition=partition,
+            start=self.start,
+            end=self.end,
+            version=version,
+            at=now_ms,
+            first_send=self.first_send,
+            last_answer=self.last_answer,
+            counts=self.counts,
+        )
+
+
+def sum_counts(ranges: Iterable[Range]) -> Counts:
+    """The counts of several ranges, by source and term."""
+    total: Counts = {}
+    for each in ranges:
+        for source, terms in each.counts.items():
+            into = total.setdefault(source, {})
+            for term, number in terms.items():
+                into[term] = into.get(term, 0) + number
+    return total

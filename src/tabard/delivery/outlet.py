@@ -1,0 +1,257 @@
+"""One destination instance being served: its live consumer and its replays, over one pace, breaker and way out.
+
+The edge around `Consumer`: reads, sends, sets timers. Every outlet has tasks and connections of its own, so that a
+dead destination costs the others nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tabard.clock import Clock
+from tabard.delivery.attempt import Recording, attempt, credentials_refused
+from tabard.delivery.compiled import Compiled
+from tabard.delivery.consumer import Consumer, Shared
+from tabard.delivery.entry import Unit
+from tabard.delivery.feed import CHUNK, Feed, Seat
+from tabard.delivery.outcome import Outcome, Verdict
+from tabard.delivery.pace import Bucket
+from tabard.delivery.record import attempts_of
+from tabard.destinations.kit.request import Send
+from tabard.telemetry.logging import logger
+from tabard.telemetry.metrics import count
+
+IDLE_S = 0.5
+"""A consumer that waits for room or messages looks again after this long, whatever events it missed."""
+
+
+@dataclass(slots=True)
+class Served:
+    """A consumer with its place in the feed. end: a replay's last cursor, None for live traffic."""
+
+    consumer: Consumer
+    seat: Seat
+    end: dict[int, int] | None = None
+    bucket: Bucket | None = None
+    reader: asyncio.Task[None] | None = None
+    is_read: bool = False
+
+    def is_done(self) -> bool:
+        """Whether a replay has ended: everything is read, and nothing is under way."""
+        return self.is_read and self.consumer.holds() == (0, 0)
+
+
+class Outlet:
+    """Serves one destination instance until it is closed. `committed` wakes it after a commit made room."""
+
+    def __init__(
+        self, shared: Shared, send: Send, feed: Feed, clock: Clock, retry_after_max_s: float, hurry: Callable[[], None]
+    ) -> None:
+        self.shared = shared
+        self.served: list[Served] = []
+        self._send = send
+        self._feed = feed
+        self._clock = clock
+        self._retry_after_max_s = retry_after_max_s
+        self._hurry = hurry
+        self._more = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def compiled(self) -> Compiled:
+        """The instance as it is configured now."""
+        return self.shared.compiled
+
+    def add(self, served: Served) -> None:
+        """Starts to serve a consumer; the live one is added first."""
+        self.served.append(served)
+        served.reader = asyncio.create_task(self._read(served))
+        self._start_task(self._load_wanted(served))
+
+    async def remove(self, served: Served) -> None:
+        """Ends a consumer's reading; what is under way finishes."""
+        self.served.remove(served)
+        await _cancelled(served.reader)
+
+    def reconfigure(self, compiled: Compiled) -> None:
+        """Goes on with a changed configuration; the next probe goes at once."""
+        self.shared.compiled = compiled
+        self.shared.pace.set_rates(compiled.rates())
+        self.shared.breaker.probe_now(self._clock.now_ms())
+        for served in self.served:
+            if served.consumer.needless:
+                served.consumer.needless.compiled = compiled
+        self.wake()
+
+    def wake(self) -> None:
+        """New messages, or room for them: goes on."""
+        self._more.set()
+        self.pump()
+
+    def make_room(self) -> None:
+        """A commit has taken entries out of the way: reading goes on."""
+        self._more.set()
+
+    async def close(self, grace_s: float) -> None:
+        """Ends reading, lets what is under way finish for that long, then breaks it off."""
+        self._closed = True
+        if self._timer:
+            self._timer.cancel()
+        for served in self.served:
+            await _cancelled(served.reader)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in list(self._tasks):
+            await _cancelled(task)
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    async def _read(self, served: Served) -> None:
+        while True:
+            self._more.clear()
+            room = served.consumer.room()
+            items = await self._feed.take(served.seat, min(room, CHUNK)) if room else ()
+            if served.end is not None:
+                end = served.end
+                served.is_read = not items and all(
+                    served.seat.vector.get(partition, 0) >= until for partition, until in end.items()
+                )
+                items = [item for item in items if item.offset < end.get(item.partition, 0)]
+            if items:
+                if served.consumer.needless:
+                    await self._learn(served.consumer, items)
+                served.consumer.take(items, self._clock.now_ms())
+                self.pump()
+                if served.consumer.is_pressed():
+                    self._hurry()
+            else:
+                await _wait(self._more, IDLE_S)
+
+    async def _learn(self, consumer: Consumer, items: Any) -> None:
+        needless = consumer.needless
+        unknown = needless.unknown(items) if needless else set()
+        if needless and unknown:
+            needless.learn(unknown, await needless.look_up(unknown))
+
+    async def _load_wanted(self, served: Served) -> None:
+        positions = served.consumer.to_load()
+        while positions:
+            items = await self._feed.load(positions)
+            served.consumer.loaded(items, positions, self._clock.now_ms())
+            positions = served.consumer.to_load()
+        self.pump()
+
+    # --- sending --------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Sends all that may go now and sets the timer for what may go later."""
+        if self._closed:
+            return
+        now_ms = self._clock.now_ms()
+        for served in self.served:
+            while unit := self._next(served, now_ms):
+                self._start_task(self._send_units(served, unit))
+            if served.consumer.wants_load:
+                self._start_task(self._load_wanted(served))
+        self._set_timer(now_ms)
+
+    def _next(self, served: Served, now_ms: int) -> Unit | None:
+        """The consumer's next unit; a replay's only if live traffic has nothing to send and its own rate allows."""
+        if served.end is None:
+            return served.consumer.next_unit(now_ms)
+        live = self.served[0].consumer
+        if (live is not served.consumer and not live.is_idle()) or (
+            served.bucket and served.bucket.wait_s(now_ms / 1000) > 0
+        ):
+            return None
+        unit = served.consumer.next_unit(now_ms)
+        if unit and served.bucket:
+            served.bucket.take()
+        return unit
+
+    def _set_timer(self, now_ms: int) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        moments = [moment for each in self.served if (moment := each.consumer.wake_at(now_ms)) is not None]
+        moments += [now_ms + each.bucket.wait_s(now_ms / 1000) * 1000 for each in self.served if each.bucket]
+        if moments:
+            delay_s = max(0.001, (min(moments) - now_ms) / 1000)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self.pump)
+
+    def _start_task(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send_units(self, served: Served, first: Unit) -> None:
+        unit: Unit | None = first
+        while unit is not None:
+            await self._send_unit(served, unit)
+            if served.consumer.is_pressed():
+                self._hurry()
+            if served.consumer.wants_load:
+                self._start_task(self._load_wanted(served))
+            unit = None if self._closed else self._next(served, self._clock.now_ms())
+        self.pump()
+
+    async def _send_unit(self, served: Served, unit: Unit) -> None:
+        consumer = served.consumer
+        items = [entry.item for entry in unit.entries if entry.item]
+        if await self._feed.recheck(items):
+            consumer.erased(unit, self._clock.now_ms())
+        outcomes: list[Outcome] = []
+        began_s = self._clock.monotonic_s()
+        if unit.entries:
+            recording = Recording(self._send)
+            now_ms = self._clock.now_ms()
+            outcomes = await attempt(unit, self.compiled, recording, now_ms, self._retry_after_max_s)
+            outcomes = await self._credentials_confirmed(outcomes)
+        took_s = self._clock.monotonic_s() - began_s
+        if unit.entries:
+            consumer.note(attempts_of(unit, outcomes, recording.exchanges, self.compiled, took_s))
+        was_open = self.shared.breaker.is_open
+        consumer.answered(unit, outcomes, self._clock.now_ms(), took_s)
+        self._say(was_open=was_open)
+        for outcome in outcomes:
+            if outcome.verdict is not Verdict.DELIVERED:
+                count("tabard_attempts_failed", destination=self.compiled.instance.id, code=outcome.code)
+
+    async def _credentials_confirmed(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Refused credentials only where the destination's test agrees; otherwise the item is at fault."""
+        if not any(outcome.verdict is Verdict.CREDENTIALS for outcome in outcomes):
+            return outcomes
+        refused = await credentials_refused(self.compiled.destination, self.compiled.settings, self._send)
+        verdict = Verdict.CREDENTIALS if refused else Verdict.DEAD
+        return [
+            Outcome(verdict, outcome.code, outcome.reason) if outcome.verdict is Verdict.CREDENTIALS else outcome
+            for outcome in outcomes
+        ]
+
+    def _say(self, *, was_open: bool) -> None:
+        breaker, instance = self.shared.breaker, self.compiled.instance
+        if breaker.is_open and not was_open:
+            logger().warning("delivery.destination.paused", destination=instance.name, why=breaker.why)
+        elif was_open and not breaker.is_open:
+            logger().info("delivery.destination.resumed", destination=instance.name)
+            self._more.set()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    if task is None:
+        return
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return

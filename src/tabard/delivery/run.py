@@ -1,0 +1,55 @@
+"""The deliverer role: `run` serves until it is told to stop."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from tabard.delivery.deliverer import Deliverer, Deps
+from tabard.delivery.duties import Bookkeeping, apply_orders, prune, write_status
+from tabard.telemetry.logging import logger
+
+__all__ = ["Deps", "run"]
+
+CONFIG_S: Final = 0.5
+STATUS_S: Final = 1.0
+PRUNE_S: Final = 60.0
+CHECK_S: Final = 300.0
+
+
+async def run(deps: Deps, stop: asyncio.Event) -> None:
+    """Delivers until `stop` is set; then lets what is under way finish, and commits."""
+    deliverer = Deliverer(deps)
+    bookkeeping = Bookkeeping(deliverer)
+    await deliverer.start()
+
+    async def take_up() -> None:
+        await deliverer.reconfigure()
+        await apply_orders(deliverer)
+        await deliverer.end_replays()
+
+    async def tell() -> None:
+        write_status(deliverer, bookkeeping)
+
+    duties = [
+        asyncio.create_task(_every(CONFIG_S, take_up)),
+        asyncio.create_task(_every(STATUS_S, tell)),
+        asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer))),
+        asyncio.create_task(_every(CHECK_S, bookkeeping.check)),
+    ]
+    await stop.wait()
+    for duty in duties:
+        duty.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await duty
+    await deliverer.close()
+    await tell()
+
+
+async def _every(period_s: float, duty: Callable[[], Awaitable[Any]]) -> None:
+    while True:
+        try:
+            await duty()
+        except Exception as problem:  # noqa: BLE001 - a duty that fails is told and tried again; delivery goes on
+            logger().error("delivery.duty.failed", problem=f"{type(problem).__name__}: {problem}")
+        await asyncio.sleep(period_s)

@@ -1,0 +1,226 @@
+"""What the deliverer keeps (delivery.db): cursors, books, the deliveries that became rows, ranges and attempts.
+
+A *consumer* is one reader of the stored messages with a cursor and books of its own: a destination instance's live
+traffic (its id is the instance's id), or one replay. The deliverer is the only writer. Positions: `message.types`.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Term(StrEnum):
+    """The terms of a consumer's books. `taken` is what the cursor passed: the sum of all others but `before_start`,
+    which counts what was stored before the cursor's first place.
+    """
+
+    TAKEN = "taken"
+    BEFORE_START = "before_start"
+    DELIVERED = "delivered"
+    FILTERED = "filtered"
+    PARKED = "parked"
+    DEAD = "dead"
+    ERASED = "erased"
+    EXPIRED = "expired"
+
+
+class RowState(StrEnum):
+    """Why a delivery has a row: `parked` is tried again, `waiting` stands behind one of its lane, `dead` has ended."""
+
+    PARKED = "parked"
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+Counts = dict[str, dict[str, int]]
+"""Source id → term → change."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that failed, or waits behind one that did. Times in milliseconds.
+
+    keys: hashes of the identifiers as sent, eight bytes each, one after the other.
+    since: when it first failed. due: its next attempt. done: ids of the subscriptions that have delivered.
+    late: its order was given up, it goes on alone. code and reason: of the last failure.
+    """
+
+    consumer: str
+    position: int
+    state: RowState
+    source: str
+    type: str
+    message_id: str
+    received_at: int
+    keys: bytes = b""
+    since: int = 0
+    due: int = 0
+    attempts: int = 0
+    late: bool = False
+    done: tuple[str, ...] = ()
+    code: str = ""
+    reason: str = ""
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """What one commit did: the offsets [start, end) of a partition that the cursor passed, and the changed books.
+
+    partition −1: only rows changed. `version`: the destination's configuration.
+    first_send and last_answer are 0 where nothing was sent.
+    """
+
+    partition: int
+    start: int
+    end: int
+    version: int
+    at: int
+    first_send: int = 0
+    last_answer: int = 0
+    counts: Counts = {}
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of one delivery. `request` and `answer` are redacted and capped text, '' where a batch shares them
+    with its first item. `took_ms`: until the answer or the failure.
+    """
+
+    position: int
+    at: int
+    took_ms: int
+    subscription: str
+    verdict: str
+    code: str = ""
+    reason: str = ""
+    request: str = ""
+    answer: str = ""
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """All that changes at once for one consumer. `offsets` is the whole new cursor; the ranges' counts change the
+    books; `reasons` counts `term:code`.
+    """
+
+    consumer: str
+    log_id: str
+    offsets: dict[int, int]
+    reasons: dict[str, int]
+    ranges: tuple[Range, ...]
+    rows: tuple[Row, ...] = ()
+    dropped: tuple[int, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    delivered_hashes: dict[bytes, bytes] = {}
+    forgotten_hashes: tuple[bytes, ...] = ()
+
+
+class ConsumerKind(StrEnum):
+    """Live traffic, or a replay (also called backfill where it began with the destination)."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay sends again: messages received in [since, until) ms that pass the filter, in log order.
+
+    only: `all`, `failed` (dead in the live consumer) or `undelivered` (not counted as delivered: dead, parked,
+    waiting, or never taken). trigger: FQL, '' for any. rate_per_s: 0 for as fast as live traffic leaves room.
+    """
+
+    since: int = 0
+    until: int = 0
+    only: str = "all"
+    trigger: str = ""
+    rate_per_s: float = 0.0
+
+
+class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer as it stands. `state`: running, paused, done or cancelled; `why` says more. `start`: its first
+    cursor. `end`: a replay's last cursor, {} for live traffic."""
+
+    id: str
+    destination: str
+    kind: ConsumerKind
+    log_id: str
+    offsets: dict[int, int]
+    start: dict[int, int]
+    end: dict[int, int] = {}
+    replay: Replay | None = None
+    state: str = "running"
+    why: str = ""
+    created_at: int = 0
+    updated_at: int = 0
+
+
+class Book(msgspec.Struct, frozen=True):
+    """One consumer's terms for one source, and the part of them that pruned ranges account for."""
+
+    consumer: str
+    source: str
+    terms: dict[str, int]
+    pruned: dict[str, int]
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """One consumer's counters beside what they must equal, read in one look: by (source, term).
+
+    books: counters. kept: counters without what pruned ranges account for. ranges: sums over the kept ranges.
+    rows: `parked` (with waiting) and `dead` rows. gaps: places (partition, offset) where ranges do not join.
+    """
+
+    books: dict[tuple[str, str], int]
+    kept: dict[tuple[str, str], int]
+    ranges: dict[tuple[str, str], int]
+    rows: dict[tuple[str, str], int]
+    gaps: list[tuple[int, int]]
+
+
+class DeliveryReader(Protocol):
+    """Reads of the deliverer's state, from any process."""
+
+    def consumers(self) -> list[ConsumerState]: ...
+    def consumer(self, consumer: str) -> ConsumerState | None: ...
+    def books(self, consumer: str) -> list[Book]: ...
+    def reasons(self, consumer: str) -> dict[str, int]:
+        """How often each reason was counted, as `term:reason`."""
+        ...
+
+    def rows(self, consumer: str, states: Sequence[RowState], limit: int, after: int = 0) -> list[tuple[int, Row]]:
+        """Rows with their sequence numbers, in the order they were made, those numbered above `after`."""
+        ...
+
+    def row(self, consumer: str, position: int) -> Row | None: ...
+    def balance(self, consumer: str) -> Balance: ...
+
+    def dead_letters(self, consumer: str | None, limit: int, *, text: str = "", before: int = 0) -> list[Row]:
+        """Dead rows, newest first; `text` is looked for in code, reason and message id."""
+        ...
+
+    def attempts(self, consumer: str, position: int) -> list[Attempt]: ...
+    def ranges(self, consumer: str, limit: int, after: int = 0) -> list[tuple[int, Range]]:
+        """Kept ranges with their sequence numbers, oldest first, those numbered above `after`."""
+        ...
+
+    def range_of(self, consumer: str, position: int) -> Range | None:
+        """The range that passed a position, None where it is not (or no longer) kept."""
+        ...
+
+    def hashes(self, consumer: str, subjects: Iterable[bytes]) -> dict[bytes, bytes]: ...
+    def close(self) -> None: ...
+
+
+class DeliveryStore(DeliveryReader, Protocol):
+    """Writes of the deliverer, each call one transaction."""
+
+    def add_consumer(self, state: ConsumerState) -> None: ...
+    def set_state(self, consumer: str, state: str, why: str, now_ms: int) -> None: ...
+    def commit(self, commits: Sequence[Commit], now_ms: int) -> None: ...
+    def prune(self, before_ms: int) -> int:
+        """Forgets ranges and finished attempts older than that; their counts stay in `Book.pruned`."""
+        ...
+
+    def order_applied(self, order: str, answer: dict[str, Any], now_ms: int) -> None:
+        """Remembers an order by its id, so that it is applied once."""
+        ...
+
+    def order_answer(self, order: str) -> dict[str, Any] | None: ...
