@@ -6,13 +6,14 @@ the commit is done: at this rate a task and a future for each request would cost
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from tabard.clock import Clock
 from tabard.collector.accept import Sender, accept, first_item_key, open_batch, open_call
 from tabard.collector.addresses import Addresses
 from tabard.collector.batcher import Batcher
 from tabard.collector.body import unpack
+from tabard.collector.browser import BrowserFiles
 from tabard.collector.cors import preflight_headers, readable_by
 from tabard.collector.counts import Counts
 from tabard.collector.pending import Pending
@@ -34,7 +35,7 @@ from tabard.collector.routes import (
     settings_key,
 )
 from tabard.collector.settings_document import settings_document, source_config
-from tabard.collector.write_key import Entry, Sources
+from tabard.collector.write_key import Entry, SourceReader, Sources
 from tabard.log.interface import LogUnavailable, LogWriter
 from tabard.message.limits import Limits
 from tabard.message.parse import Refused
@@ -43,7 +44,6 @@ from tabard.message.types import Trust
 from tabard.settings import Settings
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import exposition
-from tabard.workspace.types import WorkspaceReader
 
 _METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _GET: Final = (b"GET", b"HEAD")
@@ -52,14 +52,6 @@ _PATH_BYTES_MAX: Final = 512
 _USER_AGENT_BYTES_MAX: Final = 512
 _NO_CONTROL: Final = ~int(Trust.CONTROL)
 _CLIENT: Final = int(Trust.CLIENT)
-
-
-class BrowserAssets(Protocol):
-    """The browser client as files, and its cookie call; see docs/browser.md. Handed in by compose."""
-
-    def answer(self, request: Request, respond: Responder) -> Answer | None:
-        """The answer to a request for one of its paths, None for every other path. Raises `Refused` for a bad key."""
-        ...
 
 
 class Door:
@@ -71,9 +63,8 @@ class Door:
         settings: Settings,
         clock: Clock,
         log: LogWriter,
-        workspace: WorkspaceReader,
+        workspace: SourceReader,
         rejections: RejectionStore,
-        assets: BrowserAssets | None = None,
     ) -> None:
         self.settings = settings
         self.sources = Sources(workspace)
@@ -85,7 +76,7 @@ class Door:
         self._clock = clock
         self._rates = Rates(clock)
         self.addresses = Addresses(settings, lambda: self.bound_url)
-        self._assets = assets
+        self._browser = BrowserFiles(self.sources, self.addresses, self.respond)
         self._limits = Limits(
             message_bytes_max=settings.message_bytes_max,
             batch_bytes_max=settings.batch_bytes_max,
@@ -215,7 +206,7 @@ class Door:
         elif (key := settings_key(path)) is not None:
             self._if_get(request, reply, lambda: self._settings(request, key, reply))
         else:
-            reply(self._asset(request) or self.respond.not_found(path))
+            reply(self._browser_file(request) or self.respond.not_found(path))
 
     def _if_post(self, request: Request, reply: Reply, answer: Callable[[], None]) -> None:
         if request.method == b"POST":
@@ -262,11 +253,9 @@ class Door:
             return
         reply(self.respond.json(200, source_config(entry.source, entry.write_key), origin))
 
-    def _asset(self, request: Request) -> Answer | None:
-        if self._assets is None:
-            return None
+    def _browser_file(self, request: Request) -> Answer | None:
         try:
-            return self._assets.answer(request, self.respond)
+            return self._browser.answer(request)
         except Refused as refusal:
             return self.respond.refused([refusal.rejection])
 

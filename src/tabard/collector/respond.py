@@ -130,6 +130,24 @@ class Responder:
         shown = 200 if status == self.REFUSED else status
         return self.body(shown, b"image/gif", GIF, None, ((b"cache-control", b"no-store, private"),))
 
+    def file(self, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> Answer:
+        """A file of the browser client, which brings all its headers but the length."""
+        length = () if status == HTTPStatus.NOT_MODIFIED else ((b"content-length", b"%d" % len(body)),)
+        return Answer(status, self._head(status, headers + length), body)
+
+    def cookies(self, cookies: Sequence[str], origin: bytes | None) -> Answer:
+        """200 with the cookies to be set, readable with credentials by the page that asked."""
+        allowed = ((b"access-control-allow-origin", origin), (b"vary", b"Origin")) if origin else ()
+        headers = (
+            (b"content-type", _JSON),
+            (b"content-length", b"%d" % len(_OK_BODY)),
+            (b"access-control-allow-credentials", b"true"),
+            (b"cache-control", b"no-store"),
+            *allowed,
+            *((b"set-cookie", cookie.encode("ascii", "ignore")) for cookie in cookies),
+        )
+        return Answer(200, self._head(200, headers), _OK_BODY)
+
     def status_of(self, reason: Reason) -> int:
         """The status a refusal of this reason has."""
         return _STATUS.get(reason, self.REFUSED)

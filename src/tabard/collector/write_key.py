@@ -5,7 +5,7 @@ A key is looked for in this order (sdks.md §2): Basic user name, Bearer, body, 
 
 import base64
 import binascii
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -13,9 +13,16 @@ from tabard.collector.request import Request
 from tabard.message.parse import Refused
 from tabard.message.rejection import Reason
 from tabard.message.types import SERVER_TRUST, Trust
-from tabard.workspace.types import Source, SourceKind, WorkspaceReader
+from tabard.workspace.types import Source, SourceKind
 
 _CACHED_HEADERS_MAX: Final = 10_000
+
+
+class SourceReader(Protocol):
+    """What the door needs of a `workspace.types.WorkspaceReader`."""
+
+    def version(self) -> int: ...
+    def sources(self) -> list[Source]: ...
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -40,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Sources:
     """The sources of the workspace as of the last `refresh`."""
 
-    def __init__(self, workspace: WorkspaceReader) -> None:
+    def __init__(self, workspace: SourceReader) -> None:
         self._workspace = workspace
         self._version: int | None = None
         self._entries: dict[str, Entry] = {}
