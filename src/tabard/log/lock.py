@@ -1,5 +1,6 @@
 """The lock of a partition: one writing process, and the second one is told who the first is."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -12,6 +13,7 @@ import msgspec
 from tabard.log.interface import LogUnavailable
 
 _PAUSE_S: Final = 0.02
+_NOTE_BYTES: Final = 80
 
 
 class PartitionLock:
@@ -27,9 +29,13 @@ class PartitionLock:
                 os.close(self._descriptor)
                 raise LogUnavailable("log_locked", self._refusal(folder))
             time.sleep(_PAUSE_S)
+        self._sign()
+
+    def _sign(self) -> None:
         holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, msgspec.json.encode(holder), 0)
+        # Always of one length, so that it needs no new room on a full disk; unsigned, it is a lock all the same.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, msgspec.json.encode(holder).ljust(_NOTE_BYTES), 0)
 
     def _try(self) -> bool:
         try:

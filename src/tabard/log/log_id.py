@@ -12,7 +12,8 @@ from tabard.log.interface import LogFormatUnknown, LogUnavailable
 FORMAT: Final = 1
 """The format of the files below `log/` that this release writes and reads."""
 
-_NAME: Final = "log.json"
+LOG_JSON: Final = "log.json"
+"""The file's name in the folder of the log."""
 
 
 class _Description(msgspec.Struct, rename="camel"):
@@ -26,7 +27,7 @@ def open_log(root: Path) -> str:
     Whoever comes first creates it, collector or resolver. Raises `LogFormatUnknown` for a log of a newer release, and
     `LogUnavailable("log_failed")` for one that lost its description.
     """
-    path = root / _NAME
+    path = root / LOG_JSON
     if not path.exists():
         _create(path)
     try:
@@ -46,7 +47,7 @@ def _create(path: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     if any(entry.name.isdecimal() for entry in root.iterdir()):
         raise LogUnavailable("log_failed", f"{path} is missing though the log has partitions; restore it from a backup")
-    draft = root / f".{_NAME}.{uuid.uuid4().hex}"
+    draft = root / f".{LOG_JSON}.{uuid.uuid4().hex}"
     with draft.open("xb") as file:
         file.write(msgspec.json.encode(_Description(format=FORMAT, log_id=str(uuid.uuid4()))))
         file.flush()

@@ -18,6 +18,7 @@ from tabard.log.drivers.sqlite import (
     SqliteLogWriter,
     SqliteRetention,
     check_integrity,
+    copy_log,
     segment,
 )
 from tabard.log.interface import LogFormatUnknown, LogUnavailable, OffsetGone
@@ -216,6 +217,38 @@ def test_the_integrity_check_counts_what_it_saw(installation: Installation) -> N
     assert segments > 10
     assert (report.partitions, report.segments, report.entries, report.problems) == (1, segments, 105, [])
     assert report.bytes > 105 * 7000
+
+
+def test_a_log_in_use_is_copied_whole(installation: Installation, tmp_path: Path) -> None:
+    copy_log(installation.root, tmp_path / "copy")
+    installation.writer.append([b"after the copy"])
+    reader, original = SqliteLogReader(tmp_path / "copy"), SqliteLogReader(installation.root)
+    assert reader.log_id == original.log_id
+    assert reader.read(1, 0, 1000) == original.read(1, 0, 105)
+    assert check_integrity(tmp_path / "copy").problems == []
+    assert SqliteLogWriter(tmp_path / "copy", 1, OPTIONS).append([b"goes on"]) == 105
+
+
+def test_a_poll_past_the_end_of_an_empty_log_does_not_confuse_the_reads_to_come(tmp_path: Path) -> None:
+    root = tmp_path / "log"
+    writer = SqliteLogWriter(root, 1, OPTIONS)
+    writer.check()
+    reader = SqliteLogReader(root)
+    assert reader.read(1, 3, 10) == []
+    assert reader.read(1, 3, 10) == []
+    writer.append([b"%d" % number for number in range(5)])
+    assert [entry.value for entry in reader.read(1, 3, 10)] == [b"3", b"4"]
+
+
+def test_one_read_takes_bounded_memory_and_the_next_goes_on(tmp_path: Path) -> None:
+    root = tmp_path / "log"
+    writer = SqliteLogWriter(root, 1, LogOptions(disk_floor_bytes=1))
+    for _ in range(20):
+        writer.append([bytes(32_000)] * 20)
+    reader = SqliteLogReader(root)
+    first = reader.read(1, 0, 10_000)
+    assert 8_000_000 < sum(len(entry.value) for entry in first) < 10_000_000
+    assert len(first) + len(reader.read(1, len(first), 10_000)) == 400
 
 
 def _hold(root: Path, pipe: Connection) -> None:

@@ -9,6 +9,7 @@ import apsw
 from tabard.log.drivers.sqlite.segment import (
     SQL,
     Chunk,
+    chunk_of,
     exists,
     firsts,
     named_refusals,
@@ -108,12 +109,17 @@ class _PartitionReader:
         values = rest if begin == offset else []
         room = _READ_BYTES
         while len(values) < limit and room > 0:
-            chunks = self._chunks(offset + len(values), limit - len(values), room)
+            try:
+                chunks = self._chunks(offset + len(values), limit - len(values), room)
+            except (apsw.Error, LogUnavailable):
+                if not values:
+                    raise
+                break
             if not chunks:
                 break
             skipped = offset + len(values) - chunks[0].first_offset
-            values = values + [value for each in chunks for value in each.values()][skipped:]
-            room -= sum(len(each.body) for each in chunks)
+            values = values + [value for chunk in chunks for value in chunk.values][skipped:]
+            room -= sum(chunk.bytes for chunk in chunks)
         self._rest = (offset + limit, values[limit:])
         return [LogEntry(self._partition, at, value) for at, value in enumerate(values[:limit], offset)]
 
@@ -128,18 +134,19 @@ class _PartitionReader:
             if offset < self._firsts[0] and offset < self.start():
                 raise OffsetGone(self._partition, offset, self._firsts[0])
             at = bisect.bisect_right(self._firsts, offset) - 1
+            first = self._firsts[at]
             closed = at + 1 < len(self._firsts)
-            connection = self._connection(self._firsts[at])
-            found = self._query(connection, offset, limit, room) if connection else []
+            connection = self._connection(first)
+            found = self._query(connection, first, offset, limit, room) if connection else []
             if closed:
-                found = [each for each in found if each.first_offset < self._firsts[at + 1]]
-            elif found and self._ended(self._firsts[at], found[-1].first_offset, -1):
+                found = [chunk for chunk in found if chunk.first_offset < self._firsts[at + 1]]
+            elif found and self._ended(first, found[-1].first_offset, -1):
                 found.pop()
-            if found:
+            if found and found[0].first_offset <= offset:
                 self._boundary = found[-1].end
                 return found
-            if connection and closed:
-                raise LogUnavailable("log_corrupt", f"{path_of(self._folder, self._firsts[at])} has no offset {offset}")
+            if found or (connection and closed):
+                raise LogUnavailable("log_corrupt", f"{path_of(self._folder, first)} has no offset {offset}")
             if connection and self._boundary == offset and not exists(self._name, offset):
                 return []
             known = self._firsts
@@ -147,25 +154,28 @@ class _PartitionReader:
                 return []
         return []
 
-    def _query(self, connection: apsw.Connection, offset: int, limit: int, room: int) -> list[Chunk]:
+    def _query(self, connection: apsw.Connection, first: int, offset: int, limit: int, room: int) -> list[Chunk]:
+        """The chunks of one segment, up to a damage or hole; a damage that stands first is raised."""
         found: list[Chunk] = []
-        expected = offset
+        end = first
         cursor = connection.execute(SQL["next" if offset == self._boundary else "holding"], (offset,))
         try:
-            for row in cursor:
-                chunk = Chunk(*row)
-                if chunk.first_offset > expected:
-                    raise LogUnavailable("log_corrupt", f"{self._folder} has a hole at offset {expected}")
-                expected = chunk.end
-                if expected <= offset:
-                    continue
-                found.append(chunk)
-                room -= len(chunk.body)
-                if expected - offset >= limit or room <= 0:
+            for begin, count, crc, body in cursor:
+                if found and begin != end:
                     break
+                end = begin + count
+                if end <= offset:
+                    continue
+                found.append(chunk_of(begin, count, crc, body))
+                room -= len(body)
+                if end - offset >= limit or room <= 0:
+                    break
+        except (apsw.Error, LogUnavailable):
+            if not found:
+                raise
         finally:
             cursor.close()
-        if expected == offset:
+        if end == offset:
             self._boundary = offset
         return found
 

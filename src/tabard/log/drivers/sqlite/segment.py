@@ -45,30 +45,30 @@ class Description(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True, gc=False):
-    """One append as stored; `values` checks and unpacks it."""
+    """One append as read back, its checksum found right."""
 
     first_offset: int
-    count: int
-    crc: int
-    body: bytes
+    values: list[bytes]
+    bytes: int
 
     @property
     def end(self) -> int:
-        return self.first_offset + self.count
-
-    def values(self) -> list[bytes]:
-        """The values of the append. Raises `LogUnavailable("log_corrupt")` when the bytes are not what was written."""
-        if zlib.crc32(self.body) == self.crc:
-            values = _unpack(self.body)
-            if len(values) == self.count:
-                return values
-        raise LogUnavailable("log_corrupt", f"the append at offset {self.first_offset} fails its checksum")
+        return self.first_offset + len(self.values)
 
 
-def chunk(first_offset: int, values: Sequence[bytes]) -> Chunk:
-    """The values as one row."""
+def row_of(first_offset: int, values: Sequence[bytes]) -> tuple[int, int, int, bytes]:
+    """The values as one row of the table `chunk`: first offset, count, checksum, body."""
     body = _pack(values)
-    return Chunk(first_offset, len(values), zlib.crc32(body), body)
+    return first_offset, len(values), zlib.crc32(body), body
+
+
+def chunk_of(first_offset: int, count: int, crc: int, body: bytes) -> Chunk:
+    """The chunk a row holds. Raises `LogUnavailable("log_corrupt")` when the bytes are not what was written."""
+    if zlib.crc32(body) == crc:
+        values = _unpack(body)
+        if len(values) == count:
+            return Chunk(first_offset, values, len(body))
+    raise LogUnavailable("log_corrupt", f"the append at offset {first_offset} fails its checksum")
 
 
 def path_of(folder: Path, first_offset: int) -> Path:

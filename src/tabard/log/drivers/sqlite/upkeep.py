@@ -10,8 +10,8 @@ import msgspec
 
 from tabard.log.drivers.sqlite.segment import (
     SQL,
-    Chunk,
     Description,
+    chunk_of,
     described,
     firsts,
     open_to_read,
@@ -21,7 +21,7 @@ from tabard.log.drivers.sqlite.segment import (
     size,
 )
 from tabard.log.interface import LogFormatUnknown, LogUnavailable, Progress
-from tabard.log.log_id import open_log, sync_folder
+from tabard.log.log_id import LOG_JSON, open_log, sync_folder
 from tabard.log.progress import replace
 from tabard.log.retention import ClosedSegment, RetentionPolicy, expendable
 
@@ -79,6 +79,37 @@ def _noted(path: Path) -> dict[int, int]:
         return {}
 
 
+def copy_log(root: Path, target: Path) -> None:
+    """Copies a log that may be in use to a new folder, each segment as of one moment; for `tabard backup`.
+
+    Everything acknowledged before the call is in the copy, except what retention removes meanwhile.
+    """
+    target.mkdir(parents=True)
+    for partition in partitions(root):
+        folder = root / str(partition)
+        (target / str(partition)).mkdir()
+        known = firsts(folder)
+        for first in known:
+            _copy_segment(path_of(folder, first), path_of(target / str(partition), first), closed=first != known[-1])
+    replace(target / LOG_JSON, (root / LOG_JSON).read_bytes())
+
+
+def _copy_segment(source: Path, target: Path, *, closed: bool) -> None:
+    try:
+        original = open_to_read(source, closed=closed)
+    except apsw.CantOpenError:
+        if source.exists():
+            raise
+        return
+    copy = apsw.Connection(str(target))
+    try:
+        with copy.backup("main", original, "main") as backup:
+            backup.step()
+    finally:
+        copy.close()
+        original.close()
+
+
 class IntegrityReport(msgspec.Struct, kw_only=True):
     """What `check_integrity` saw; each problem names its file."""
 
@@ -131,16 +162,15 @@ def _problems(path: Path, expected: Description, successor: int | None, report: 
 def _chunk_problems(
     connection: apsw.Connection, path: Path, offset: int, successor: int | None, report: IntegrityReport
 ) -> Iterator[str]:
-    for row in connection.execute(SQL["all"]):
-        chunk = Chunk(*row)
-        if chunk.first_offset == successor:
+    for begin, count, crc, body in connection.execute(SQL["all"]):
+        if begin == successor:
             return  # the commit that failed and made the writer begin the next segment
-        if chunk.first_offset != offset:
-            yield f"{path}: offset {offset} should come next, found {chunk.first_offset}"
+        if begin != offset:
+            yield f"{path}: offset {offset} should come next, found {begin}"
         try:
-            report.entries += len(chunk.values())
+            report.entries += len(chunk_of(begin, count, crc, body).values)
         except LogUnavailable as problem:
             yield f"{path}: {problem}"
-        offset = chunk.end
+        offset = begin + count
     if successor is not None and offset != successor:
         yield f"{path}: ends at offset {offset}, the next segment begins at {successor}"

@@ -14,7 +14,6 @@ from tabard.log.disk import disk
 from tabard.log.drivers.sqlite.segment import (
     SQL,
     Description,
-    chunk,
     create,
     described,
     firsts,
@@ -22,6 +21,7 @@ from tabard.log.drivers.sqlite.segment import (
     open_to_write,
     path_of,
     require_sqlite,
+    row_of,
 )
 from tabard.log.interface import LogUnavailable
 from tabard.log.lock import PartitionLock
@@ -54,8 +54,9 @@ class SqliteLogWriter:
     def __init__(self, root: Path, partition: int, options: LogOptions = _DEFAULTS, clock: Clock = _CLOCK) -> None:
         """Takes the partition's lock and opens nothing else yet.
 
-        Raises `LogUnavailable("log_locked")` naming the process that has it, and `LogFormatUnknown`. Any other trouble
-        shows at the first `check` or `append`, so that a door can stand on a full disk and say so.
+        Raises `LogUnavailable("log_locked")` naming the process that has it, and `LogFormatUnknown`. Where the
+        partition's folder is there, other trouble shows at the first `check` or `append` only, so that a door can
+        stand on a full disk and say so.
         """
         require_sqlite()
         self._folder = root / str(partition)
@@ -179,11 +180,11 @@ class _Tail:
         return os.stat(f"{self.path}-wal").st_size  # noqa: PTH116
 
     def append(self, values: Sequence[bytes]) -> int:
-        row = chunk(self.end, values)
-        self._run(SQL["append"], (row.first_offset, row.count, row.crc, row.body))
-        self.end = row.end
-        self.bytes += len(row.body)
-        return row.first_offset
+        first, count, _, body = row = row_of(self.end, values)
+        self._run(SQL["append"], row)
+        self.end += count
+        self.bytes += len(body)
+        return first
 
     def probe(self) -> None:
         self._run(SQL["probe"])
