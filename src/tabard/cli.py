@@ -28,6 +28,9 @@ COMMANDS: Final = {
     "apply": Entry("configuration", "Make the workspace as a file says."),
     "export": Entry("configuration", "Write the workspace as a file."),
     "send": Entry("client", "Send one call to the running collector."),
+    "import": Entry("importing", "Import calls from a file of JSON lines."),
+    "backup": Entry("backup", "Copy an installation while it runs."),
+    "restore": Entry("backup", "Make a data folder from a backup."),
     "settings": Entry("configuration", "List the settings and where each value comes from."),
 }
 

@@ -60,7 +60,7 @@ class Sources:
         if version == self._version:
             return False
         entries = {
-            key: Entry(source=source, write_key=key, state=state, trust=int(_trust(source)))
+            key: Entry(source=source, write_key=key, state=state, trust=int(trust_of(source)))
             for source in self._workspace.sources()
             for key, state in source.write_keys.items()
         }
@@ -107,7 +107,8 @@ class Sources:
         )
 
 
-def _trust(source: Source) -> Trust:
+def trust_of(source: Source) -> Trust:
+    """What the calls of a source may do (design.md §2.13), before the request takes some of it away."""
     if source.kind is SourceKind.SERVER:
         return SERVER_TRUST
     trust = Trust.CLIENT

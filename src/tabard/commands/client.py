@@ -16,15 +16,13 @@ from tabard.commands.frame import (
     data_option,
     example,
     json_option,
-    not_found,
     print_json,
 )
 from tabard.compose.collector_client import CollectorClient
 from tabard.compose.running import local_url, running_role, running_settings
-from tabard.compose.workspace import open_workspace
+from tabard.compose.sources import source_to_send_as
 from tabard.message.types import CALL_TYPES
 from tabard.storage.sqlite.installation import open_installation
-from tabard.workspace.types import Source
 
 _TEXTS: Final = {
     "user_id": "userId",
@@ -72,7 +70,7 @@ def send(call_type: str, source_name: str | None, data: Path, as_json: bool, **f
         raise CommandFailed(
             "not_running", f"no collector runs on {data}; start `tabard serve --data {data}`", EXIT_UNREACHABLE
         )
-    source = _source(data, source_name)
+    source = source_to_send_as(data, source_name)
     client = CollectorClient(local_url(running_settings(installation), role), source.write_key)
     body = _body(fields)
     answer = client.post(f"/v1/{call_type}", msgspec.json.encode(body))
@@ -84,20 +82,6 @@ def send(call_type: str, source_name: str | None, data: Path, as_json: bool, **f
         print_json(document)
     else:
         click.echo(f"accepted at {answer.position}; `tabard trace {body['messageId']}` follows it")
-
-
-def _source(data: Path, name: str | None) -> Source:
-    with open_workspace(data) as workspace:
-        sources = workspace.sources()
-    if name is not None:
-        found = next((each for each in sources if name in (each.name, each.id)), None)
-        if found is None:
-            raise not_found("source", name, "`tabard source list` shows them")
-        return found
-    enabled = [each for each in sources if each.enabled]
-    if not enabled:
-        raise not_found("source", "enabled", "add one with `tabard source add NAME`")
-    return next((each for each in enabled if each.kind == "server"), enabled[0])
 
 
 def _body(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What every command shares: its options, its one shape of output, its one shape of failure, the exit codes."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -67,6 +69,10 @@ _NAMED: Final = {
     "AddressInvalid": ("address_invalid", EXIT_USAGE),
     "AddressInUse": ("address_in_use", EXIT_INSTALLATION),
     "Unreachable": ("not_reachable", EXIT_UNREACHABLE),
+    "SourceUnknown": ("source_unknown", EXIT_NOT_FOUND),
+    "ImportStopped": ("import_stopped", EXIT_PROBLEM),
+    "BackupRefused": ("backup_refused", EXIT_PROBLEM),
+    "BackupDamaged": ("backup_damaged", EXIT_PROBLEM),
     "StoreLocked": ("store_locked", EXIT_INSTALLATION),
     "LogFormatUnknown": ("format_too_new", EXIT_INSTALLATION),
     "NameTaken": ("name_taken", EXIT_USAGE),
@@ -116,6 +122,16 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@contextlib.contextmanager
+def progress_of(total: int, label: str, *, as_json: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar with the time left, on standard error while that is a terminal; the yielded call advances it."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with click.progressbar(length=max(total, 1), label=label, show_eta=True, file=sys.stderr) as bar:
+        yield bar.update
 
 
 def example(*lines: str) -> str:
