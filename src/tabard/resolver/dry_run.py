@@ -59,7 +59,7 @@ def record_of(line: dict[str, Any], number: int) -> Record:
     Values that can be no identifier (true, lists, objects) are absent (identity.md A3) instead of refused.
     """
     kind = line.get("type")
-    body = {key: value for key, value in line.items() if key not in _IDS or _may_identify(value)}
+    body = {key: value if key not in _IDS or _may_identify(value) else None for key, value in line.items()}
     if kind not in CALL_TYPES and kind not in CONTROL_FORMS:
         raise LineUnreadable(f"line {number + 1}: type {kind!r} is no call and no control; see `tabard resolve --help`")
     received = parse_instant(line.get("receivedAt")) or parse_instant(line.get("timestamp")) or 0

@@ -25,6 +25,7 @@ from tabard.storage.sqlite.store_entry import (
     entry_of,
     texts_of,
 )
+from tabard.storage.sqlite.store_erase import Eraser
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_messages import Archive, Sources, encoded_body
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, ERASED, NAMED, SEEN, SQL, Keys, Node, Nodes
@@ -63,7 +64,8 @@ class SqliteStore:
         self.sources = Sources(self.database)
         self.archive = Archive(self.database, self.nodes, self.sources)
         self.facts = Facts(self.database, self.nodes, rules)
-        self._rebuilder = Rebuilder(self.nodes, self.facts, self.archive)
+        self._rebuilder = Rebuilder(self.facts, self.archive)
+        self._eraser = Eraser(self.database, self.nodes, self.facts, self.archive)
         self._controls = Controls(self.database, self.nodes, self.facts)
         self._deduplicator = Deduplicator(self.database, self.archive)
         self._projector = Projector(self.database, rules, self.nodes, self.keys)
@@ -71,7 +73,6 @@ class SqliteStore:
         self._epoch = 0
         self._rebuild: set[Node] = set()
         self._rederive: set[Node] = set()
-        self._fading: set[Node] = set()
 
     def begin(self, log_id: str) -> None:
         """Takes the store for a log, fencing whoever had it. Raises `Fenced` for a store of another log."""
@@ -111,13 +112,21 @@ class SqliteStore:
             self._forget(everything=True)
             raise
 
+    def erase(self, limit: int) -> int:
+        """Erases what deletes made dead, of at most `limit` identifiers, in a transaction of its own."""
+        try:
+            return self._eraser.erase(limit)
+        except BaseException:
+            self._forget(everything=True)
+            raise
+
     def dump(self) -> dict[str, Any]:
         """The whole state in the shape of spec/identity/examples.json; every mark must be done."""
-        return State(self.database).dump()
+        return State(self.database, self.keys).dump()
 
     def digest(self) -> str:
         """A digest of the whole derived state; every mark must be done."""
-        return State(self.database).digest()
+        return State(self.database, self.keys).digest()
 
     def close(self) -> None:
         """Closes the file and lets the next writer in."""
@@ -173,31 +182,26 @@ class SqliteStore:
             entry = entry_of(new.position, t, new.m, reading.fact, self.nodes.get)
             roles = entry.roles()
             flags |= entry.flags()
-            if not self._apply(entry, reading.fact, new):
-                body = b""
-                flags |= MessageFlag.ERASED
+            self._apply(entry, reading.fact, new)
         links = self.archive.chain(new.position, roles)
         source, kind = self.sources.number(message.source), TYPE_CODES[message.type]
         self.archive.add(Row(new.position, source, kind, flags, new.received_at, t, message.message_id, links, body))
 
-    def _apply(self, entry: Entry, fact: Fact, new: New) -> bool:
-        """Applies a fact. False if it is dead under a delete: then nothing of it is kept."""
+    def _apply(self, entry: Entry, fact: Fact, new: New) -> None:
         for named in entry.previous:
             if not named.flags & NAMED:
                 named.flags |= NAMED
                 named.changed = True
-        people = ((entry.subject, fact.subject), (entry.device, fact.device), (entry.email, fact.email))
         changed = self.facts.apply(entry)
         if changed is None:
-            if entry.subject is None or not self.facts.deleted(entry.subject, entry.t):
-                return True
-            self._fading.update(node for node, _ in people if node is not None)
-            return False
+            if entry.subject is not None and self.facts.deleted(entry.subject, entry.t):
+                self.database.execute(SQL["mark_erasure"], (entry.subject.id,))
+            return
+        people = ((entry.subject, fact.subject), (entry.device, fact.device), (entry.email, fact.email))
         for node, text in people:
             if node is not None and node.flags & ERASED and node.flags & SEEN and text is not None:
                 self.nodes.restore(node, text)
         self._books.use(entry, new, changed)
-        return True
 
     def _improve(self, copies: Copies, better: Resolved) -> None:
         """A copy that is smaller than the stored message takes its place, at its position (A1)."""
@@ -261,17 +265,15 @@ class SqliteStore:
 
     def _settle(self) -> None:
         """What can remove a conclusion, once all facts of the batch are written; until nothing is left to do."""
-        while self._rebuild or self._rederive or self.facts.sighted or self._fading:
+        while self._rebuild or self._rederive or self.facts.sighted:
             if self._rebuild:
                 nodes, self._rebuild = self._rebuild, set()
                 self._rederive -= nodes
                 self._rebuilder.rebuild(nodes)
             elif self._rederive:
                 self._rebuilder.rederive(self._rederive.pop())
-            elif self.facts.sighted:
-                self._rebuilder.name(self.facts.sighted.pop())
             else:
-                self._rebuilder.fade(self._fading.pop())
+                self._rebuilder.name(self.facts.sighted.pop())
             self._flush()
 
     def _flush(self) -> None:
@@ -298,7 +300,6 @@ class SqliteStore:
         if everything:
             self._rebuild.clear()
             self._rederive.clear()
-            self._fading.clear()
             self.archive.forget()
             self.sources.reload()
             self._books.forget()

@@ -21,7 +21,8 @@ from tabard.storage.sqlite.store_entry import (
 )
 from tabard.storage.sqlite.store_nodes import ANCHOR_EVERY, LATE, SQL, Node, Nodes
 
-_TIMES: Final = ("sentAt", "receivedAt", "timestamp", "originalTimestamp")
+_FILLED_IN: Final = frozenset({"sentAt", "receivedAt", "timestamp", "originalTimestamp", "version", "channel"})
+_CONTEXT_FILLED_IN: Final = frozenset({"channel", "ip", "userAgent"})
 _encode: Final = msgspec.json.Encoder().encode
 _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -34,13 +35,15 @@ def message_name(message_id: str, source: str) -> str:
 
 
 def content(body: dict[str, Any], trust: int) -> bytes:
-    """What two copies of a message must share to be retries of one call: all but the times and the address it came
-    from.
+    """What two copies of a message must share to be retries of one call: the canonical JSON of what was sent, without
+    the times and what the door fills in (version, channel, address, user agent); then the trust.
     """
-    kept = {key: value for key, value in body.items() if key not in _TIMES}
-    context = kept.get("context")
-    if isinstance(context, dict) and "ip" in context:
-        kept["context"] = {key: value for key, value in context.items() if key != "ip"}
+    kept = {key: value for key, value in body.items() if key not in _FILLED_IN}
+    context = kept.pop("context", None)
+    if isinstance(context, dict):
+        context = {key: value for key, value in context.items() if key not in _CONTEXT_FILLED_IN}
+    if context:
+        kept["context"] = context
     return _canonical(kept) + b"%d" % trust
 
 

@@ -7,27 +7,26 @@ from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.store_entry import Entry, MessageFlag, Row
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_messages import Archive
-from tabard.storage.sqlite.store_nodes import CONTROLLED, NAMED, SEEN, Node, Nodes
+from tabard.storage.sqlite.store_nodes import SEEN, Node
 
 
 class Rebuilder:
     """Rebuilds identifiers on the rows of the writer. Everything must have been flushed before each call."""
 
-    def __init__(self, nodes: Nodes, facts: Facts, archive: Archive) -> None:
-        self._nodes = nodes
+    def __init__(self, facts: Facts, archive: Archive) -> None:
         self._facts = facts
         self._archive = archive
 
     def rebuild(self, listed: Iterable[Node]) -> None:
         """Derives these identifiers anew, and the sightings of all that share an event with them as subject.
 
-        Cost: the messages that mention them. Bodies of what is dead under a delete are erased on the way.
+        Cost: the messages that mention them.
         """
         nodes = frozenset(listed) | self._members_of_groups(listed)
         rows = self._rows(nodes)
         entries = {position: self._archive.entry(row) for position, row in rows.items()}
         own = [entry for entry in entries.values() if entry.subject in nodes]
-        partners = {node for entry in own for node in _people(entry)} - nodes
+        partners = {node for entry in own for node in people(entry)} - nodes
         kept = {node: self._clear(node) for node in nodes}
         live = [entry for entry in entries.values() if self._lives(entry)]
         for entry in live:
@@ -38,10 +37,11 @@ class Rebuilder:
             if entry.subject in nodes and entry.subject is not None:
                 self._facts.count(entry, entry.subject)
             self._facts.link(entry, only=nodes)
+            if entry.type == "group" and entry.group in nodes and entry.group is not None:
+                self._facts.write_group(entry.group, entry)
         for node, old in kept.items():
             self._keep_purged(node, old, rows)
         self._regroup(own)
-        self._erase(rows, entries, nodes, partners)
 
     def rederive(self, subject: Node) -> None:
         """Counts and registers of one subject anew, where a message that held some of them got a smaller time."""
@@ -92,8 +92,6 @@ class Rebuilder:
     def _reset(self, node: Node) -> Registers:
         node.events = node.first_at = node.last_at = 0
         node.changed = True
-        if node.kind == Kind.GROUP:
-            return Registers()
         return self._facts.rewrite(node)
 
     def _sight(self, entry: Entry, nodes: frozenset[Node]) -> None:
@@ -105,7 +103,7 @@ class Rebuilder:
     def _sight_again(self, partner: Node) -> None:
         """Whether a partner is still seen by anything live; if not, what aliases said of it falls."""
         seen = partner.events > 0 or any(
-            partner in _people(entry) and self._lives(entry) and not self._facts.dead(partner, entry.t)
+            partner in people(entry) and self._lives(entry) and not self._facts.dead(partner, entry.t)
             for entry in map(self._archive.entry, self._archive.mentioning(partner))
         )
         if seen and not partner.flags & SEEN:
@@ -135,25 +133,7 @@ class Rebuilder:
             if entry.type == "group" and entry.group is not None and self._lives(entry):
                 self._facts.write_group(entry.group, entry)
 
-    def _erase(
-        self, rows: dict[int, Row], entries: dict[int, Entry], nodes: frozenset[Node], partners: set[Node]
-    ) -> None:
-        for position, entry in entries.items():
-            subject = entry.subject
-            if subject is not None and subject in nodes and self._facts.deleted(subject, entry.t):
-                self._archive.erase(rows[position])
-        for node in nodes:
-            if node.flags & CONTROLLED and not node.flags & SEEN and self._facts.switches(node):
-                self.fade(node)
-        for partner in partners:
-            self.fade(partner)
 
-    def fade(self, node: Node) -> None:
-        """Takes the text of an identifier away that only erased messages mention, or that was deleted."""
-        deleted = any(switch.kind == "delete" for switch in self._facts.switches(node))
-        if node.kind != Kind.GROUP and not node.flags & SEEN and (deleted or not node.flags & (NAMED | CONTROLLED)):
-            self._nodes.erase(node)
-
-
-def _people(entry: Entry) -> tuple[Node, ...]:
+def people(entry: Entry) -> tuple[Node, ...]:
+    """The identifiers a fact sights."""
     return tuple(node for node in (entry.subject, entry.device, entry.email) if node is not None)

@@ -9,9 +9,9 @@ import msgspec
 
 from tabard.profiles.profile import fold, groups_of, traits_of
 from tabard.profiles.registers import Registers
-from tabard.storage.sqlite.store_entry import BODILESS, Row
-from tabard.storage.sqlite.store_messages import Sources, content, decoded_body, message_name
-from tabard.storage.sqlite.store_nodes import SEEN, SQL, WRITES, Node, ids
+from tabard.storage.sqlite.store_entry import TYPES, Row
+from tabard.storage.sqlite.store_messages import Sources, message_name
+from tabard.storage.sqlite.store_nodes import ERASED, SEEN, SQL, WRITES, Keys, Node, ids
 from tabard.storage.sqlite.store_projector import decode_members
 
 _HASH_BITS: Final = 256
@@ -21,8 +21,9 @@ _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 class State:
     """Reads all of a store. Meant for tests, dry runs and comparisons, not for a running page."""
 
-    def __init__(self, database: apsw.Connection) -> None:
+    def __init__(self, database: apsw.Connection, keys: Keys) -> None:
         self._database = database
+        self._keys = keys
 
     def dump(self) -> dict[str, Any]:
         """The profiles and groups in the shape and order of spec/identity/examples.json. Every mark must be done."""
@@ -66,7 +67,9 @@ class State:
     def _parts(self) -> Iterator[Any]:
         texts: dict[int, str] = {0: "*"}
         for node in self._nodes():
-            texts[node.id] = node.text
+            # What is not seen (any more) goes by its keyed hash, so that its erasure changes nothing.
+            hidden = not node.flags & (SEEN | ERASED)
+            texts[node.id] = self._keys.erased(node.text) if hidden else node.text
             if node.flags & SEEN:
                 yield "node", node.text, node.events, node.first_at, node.last_at
             if node.flags & WRITES:
@@ -98,6 +101,5 @@ class State:
         for values in self._database.execute(SQL["all_messages"]):
             row = Row(*values)
             name = message_name(row.message_id, sources.name(row.source))
-            body = b"" if row.flags & BODILESS else content(decoded_body(row.body), row.trust)
-            yield "message", name, row.timestamp, body.decode("utf-8", "surrogatepass")
+            yield "message", name, row.timestamp, TYPES[row.type]
 

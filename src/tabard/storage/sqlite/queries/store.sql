@@ -142,4 +142,10 @@ SELECT x, y, t, m FROM edge
 -- name: all_controls
 SELECT node, kind, other, t, m, until FROM control
 -- name: all_messages
-SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+SELECT position, source, type, flags, received_at, timestamp, message_id, links FROM message
+-- name: mark_erasure
+INSERT OR IGNORE INTO erasure VALUES (?)
+-- name: erasures
+SELECT node FROM erasure LIMIT ?
+-- name: erased
+DELETE FROM erasure WHERE node = ?

@@ -86,3 +86,6 @@ CREATE TABLE outbox (
 CREATE TABLE tally (
     name TEXT, source TEXT, key TEXT, n INTEGER NOT NULL, sample INTEGER, PRIMARY KEY (name, source, key)
 ) WITHOUT ROWID;
+
+-- Identifiers with messages that a delete made dead and whose bodies must go.
+CREATE TABLE erasure (node INTEGER PRIMARY KEY);

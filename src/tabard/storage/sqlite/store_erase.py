@@ -1,0 +1,47 @@
+"""Physical erasure of what a delete made dead (identity.md §6.6): bodies and texts go, keyed hashes stay.
+
+It runs after the commit that made it due, in a transaction of its own. Dead facts contribute nothing, so it changes no
+profile and no digest.
+"""
+
+import apsw
+
+from tabard.identity.identifiers import Kind
+from tabard.storage.sqlite.database import immediate
+from tabard.storage.sqlite.store_facts import Facts
+from tabard.storage.sqlite.store_messages import Archive
+from tabard.storage.sqlite.store_nodes import CONTROLLED, NAMED, SEEN, SQL, Node, Nodes
+from tabard.storage.sqlite.store_rebuild import people
+
+
+class Eraser:
+    """Sweeps the identifiers marked in `erasure`."""
+
+    def __init__(self, database: apsw.Connection, nodes: Nodes, facts: Facts, archive: Archive) -> None:
+        self._database = database
+        self._nodes = nodes
+        self._facts = facts
+        self._archive = archive
+
+    def erase(self, limit: int) -> int:
+        """Erases the messages of at most `limit` marked identifiers; how many were taken."""
+        with immediate(self._database):
+            marked = [int(number) for (number,) in self._database.execute(SQL["erasures"], (limit,)).fetchall()]
+            for number in marked:
+                self._erase(self._nodes.by_id(number))
+            self._nodes.flush()
+            self._database.executemany(SQL["erased"], [(number,) for number in marked])
+        return len(marked)
+
+    def _erase(self, node: Node) -> None:
+        fading = {node}
+        for row in list(self._archive.mentioning(node)):
+            entry = self._archive.entry(row)
+            if entry.subject is node and self._facts.deleted(node, entry.t):
+                self._archive.erase(row)
+                fading.update(people(entry))
+        for one in fading:
+            deleted = any(switch.kind == "delete" for switch in self._facts.switches(one))
+            unneeded = deleted or not one.flags & (NAMED | CONTROLLED)
+            if one.kind != Kind.GROUP and not one.flags & SEEN and unneeded:
+                self._nodes.erase(one)
