@@ -77,7 +77,7 @@ const check = (what, code) => {
 const main = async () => {
   // One function expression; whoever serves it appends the call: `(settings)`.
   const code = await bundle('script.ts');
-  const script = await shrink(`(SETTINGS=>{${code}})`, true);
+  const script = `(${await shrink(`(SETTINGS=>{${code}})`, true)})`;
   const snippet = (await shrink(await bundle('snippet.ts', { bundle: false }), false)) + ';';
   check('script', script);
   check('snippet', snippet);

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { cookiesOf, inBrowser, setUp, started } from './harness';
+
+setUp();
+
+const settled = () => new Promise((resolve) => setTimeout(resolve, 300));
+
+inBrowser('before load there is no cookie, no storage and no request', async ({ page, context, recorder }) => {
+  recorder.page('/', `tabard.track('early')`, { snippet: recorder.snippet().replace(/[a-z]\.load\("[^"]+"\),/, '') });
+  await page.goto(recorder.url());
+  await settled();
+  assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length + sessionStorage.length')], [{}, 0]);
+  assert.ok(!recorder.seen.some(({ path }) => path.startsWith('/v1')));
+  await page.evaluate(`tabard.load('${recorder.writeKey}')`);
+  const messages = await recorder.untilAccepted(2);
+  assert.deepEqual(messages.map(({ type }) => type), ['page', 'track']);
+});
+
+inBrowser('an undecided visitor leaves nothing behind; optIn sends what was held, stamped with the categories', async ({ page, context, recorder }) => {
+  recorder.settings = { consent: {} };
+  recorder.page('/', `tabard.identify('u1', { a: 1 })`);
+  await page.goto(recorder.url());
+  await started(page);
+  assert.equal(await page.evaluate(`tabard.track('held').then(({ reason }) => reason)`), 'consent');
+  await settled();
+  assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length + sessionStorage.length')], [{}, 0]);
+  assert.equal(recorder.calls().length, 0);
+  await page.evaluate(`tabard.optIn({ analytics: true, ads: false })`);
+  const messages = await recorder.untilAccepted(3);
+  assert.deepEqual(messages.map(({ context: { consent } }) => consent), Array(3).fill({ categoryPreferences: { analytics: true, ads: false } }));
+  const cookies = await cookiesOf(context);
+  assert.deepEqual([cookies.ajs_anonymous_id, cookies.ajs_user_id], [messages[0]!.anonymousId, 'u1']);
+  await page.reload();
+  await recorder.untilAccepted(4);
+});
+
+inBrowser('events: send and drop, storage: session', async ({ page, context, recorder }) => {
+  recorder.settings = { consent: { storage: 'session', events: 'send' } };
+  recorder.page('/');
+  await page.goto(recorder.url());
+  const [first] = await recorder.untilAccepted(1);
+  await page.reload();
+  const [, second] = await recorder.untilAccepted(2);
+  assert.equal(second!.anonymousId, first!.anonymousId);
+  assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length')], [{}, 0]);
+  recorder.settings = { consent: { events: 'drop' } };
+  await page.reload();
+  await started(page);
+  assert.equal(await page.evaluate(`tabard.track('x').then(({ reason }) => reason)`), 'consent');
+  await page.evaluate('tabard.optIn()');
+  await page.evaluate(`tabard.track('y')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'y'), 'the track after consent');
+  assert.ok(!recorder.accepted().some(({ event }) => event === 'x'));
+});
+
+inBrowser('optOut erases identity and queue and holds on every sub-domain and later page', async ({ page, context, recorder }) => {
+  recorder.page('/', `tabard.identify('u1', { a: 1 })`);
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(2);
+  await context.setOffline(true);
+  await page.evaluate(`tabard.track('waiting')`);
+  await page.evaluate('tabard.optOut()');
+  await context.setOffline(false);
+  assert.deepEqual(await cookiesOf(context), { tabard_consent: 'out' });
+  assert.deepEqual(await page.evaluate('Object.keys(localStorage)'), []);
+  for (const host of ['shop.site.localhost', 'blog.site.localhost']) {
+    await page.goto(recorder.url('/', host));
+    await started(page);
+    assert.equal(await page.evaluate(`tabard.track('x').then(({ reason }) => reason)`), 'consent');
+  }
+  await settled();
+  assert.equal(recorder.accepted().length, 2);
+  assert.deepEqual(await cookiesOf(context), { tabard_consent: 'out' });
+  await page.evaluate('tabard.optIn()');
+  await page.evaluate(`tabard.track('again')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'again'), 'the track after opting in again');
+});
+
+inBrowser('Global Privacy Control makes a visitor undecided, unless the site overrides it', async ({ page, recorder }) => {
+  await page.addInitScript(`Object.defineProperty(navigator, 'globalPrivacyControl', { value: true })`);
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await settled();
+  assert.equal(recorder.calls().length, 0);
+  recorder.settings = { consent: { gpc: false, storage: 'all', events: 'send' } };
+  await page.reload();
+  await recorder.untilAccepted(1);
+});

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { inBrowser, setUp, started } from './harness';
+import { messagesOf } from './recorder';
+
+setUp();
+
+inBrowser('what one tick makes goes in one request', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await recorder.untilAccepted(1);
+  await page.evaluate(`for (const event of ['a', 'b', 'c']) tabard.track(event)`);
+  await recorder.untilAccepted(4);
+  const call = recorder.calls()[1]!;
+  assert.equal(call.path, '/v1/b');
+  const { sentAt, writeKey } = JSON.parse(call.body) as Record<string, string>;
+  assert.ok(sentAt && writeKey === recorder.writeKey);
+  assert.deepEqual(messagesOf(call.body).map(({ event }) => event), ['a', 'b', 'c']);
+});
+
+for (const status of [500, 503, 408, 429, 'drop'] as const)
+  inBrowser(`${status} is tried again with the same messageId and a fresh sentAt`, async ({ page, recorder }) => {
+    recorder.page('/');
+    let refused = 0;
+    recorder.fault = () => (refused++ < 2 ? { status } : undefined);
+    await page.goto(recorder.url());
+    await recorder.untilAccepted(1);
+    const tries = recorder.calls();
+    assert.equal(tries.length, 3);
+    const [first, second, third] = tries.map(({ body }) => JSON.parse(body) as Record<string, string>);
+    assert.equal(new Set([first!.messageId, second!.messageId, third!.messageId]).size, 1);
+    assert.equal(new Set([first!.timestamp, second!.timestamp, third!.timestamp]).size, 1);
+    assert.notEqual(first!.sentAt, second!.sentAt);
+    const [pause, longer] = [tries[1]!.at - tries[0]!.at, tries[2]!.at - tries[1]!.at];
+    assert.ok(pause >= 370 && pause < 1200, `first pause ${pause} ms`);
+    assert.ok(longer >= 740 && longer < 2000, `second pause ${longer} ms`);
+  });
+
+inBrowser('Retry-After holds the whole queue; callers are told that their message waits', async ({ page, recorder }) => {
+  recorder.page('/');
+  let refused = 0;
+  recorder.fault = () => (refused++ < 1 ? { status: 429, headers: { 'retry-after': '2' } } : undefined);
+  await page.goto(recorder.url());
+  await recorder.until(() => recorder.calls().length === 1 && recorder.calls()[0]!.status === 429, 'the refusal');
+  await started(page);
+  await page.waitForFunction(`Object.keys(localStorage).some((key) => key.startsWith('tabard:q:'))`);
+  assert.deepEqual(await page.evaluate(`tabard.track('meanwhile').then(({ delivered, reason }) => [delivered, reason])`), [false, 'waiting']);
+  await recorder.untilAccepted(2);
+  const [first, second] = recorder.calls();
+  assert.ok(second!.at - first!.at >= 1900, `${second!.at - first!.at} ms`);
+  assert.equal(second!.path, '/v1/b');
+});
+
+inBrowser('another 4xx is dropped with one warning', async ({ page, recorder, lines }) => {
+  recorder.page('/', `tabard.track('b')`);
+  recorder.fault = () => ({ status: 400 });
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.until(() => recorder.calls().length >= 1, 'the call');
+  await page.evaluate(`Promise.all([tabard.track('c'), tabard.track('d')])`);
+  const before = recorder.calls().length;
+  await new Promise((resolve) => setTimeout(resolve, 900));
+  assert.equal(recorder.calls().length, before);
+  assert.equal(lines.filter((line) => line.includes('[tabard]')).length, 1, lines.join('\n'));
+  assert.equal(await page.evaluate(`Object.keys(localStorage).filter((key) => key.startsWith('tabard:q:')).length`), 0);
+});
+
+inBrowser('a call just before navigation arrives, and so does one made while the page is hidden away', async ({ page, recorder }) => {
+  recorder.page('/', `addEventListener('pagehide', () => tabard.track('in pagehide')); addEventListener('unload', () => tabard.track('in unload'))`);
+  recorder.page('/next', '', { snippet: '' });
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  await page.evaluate(`tabard.track('before'); location = '/next'`);
+  await recorder.until(() => ['before', 'in pagehide'].every((name) => recorder.accepted().some(({ event }) => event === name)), 'both tracks');
+});
+
+inBrowser('a navigation that cuts a slow request loses nothing and doubles nothing', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  recorder.fault = () => ({ status: 200, delayMs: 300 });
+  await page.evaluate(`tabard.track('slow')`);
+  await recorder.until(() => recorder.sent().some(({ event }) => event === 'slow'), 'the slow request');
+  await page.goto(recorder.url('/?next'));
+  await recorder.until(() => recorder.accepted().length >= 3, 'both');
+  assert.equal(recorder.accepted().filter(({ event }) => event === 'slow').length, 1);
+});
+
+inBrowser('offline messages are kept over a page load and sent when the line is back', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  await context.setOffline(true);
+  const told = await page.evaluate(`tabard.track('offline').then(({ reason }) => reason)`);
+  assert.equal(told, 'waiting');
+  assert.ok((await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`) as string).includes('offline'));
+  await context.setOffline(false);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'offline'), 'the offline track');
+  await page.waitForFunction(`JSON.stringify(Object.entries(localStorage)).includes('offline') === false`);
+});
+
+inBrowser('what a dead server did not take the next page delivers, two tabs opened at once do so once', async ({ context, recorder }) => {
+  recorder.page('/', '', { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  recorder.fault = () => ({ status: 'drop' });
+  const first = await context.newPage();
+  await first.goto(recorder.url());
+  await started(first);
+  await first.evaluate(`tabard.track('kept', { n: 1 })`);
+  await first.close();
+  recorder.fault = undefined;
+  recorder.seen.length = 0;
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  await Promise.all([one.goto(recorder.url()), two.goto(recorder.url())]);
+  await Promise.all([started(one), started(two)]);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'kept'), 'the kept track');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(recorder.sent().filter(({ event }) => event === 'kept').length, 1);
+  assert.equal(await one.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`), undefined);
+});
+
+inBrowser('stored messages of one write key are never sent under another', async ({ page, recorder }) => {
+  recorder.page('/plain', '', { snippet: '' });
+  await page.goto(recorder.url('/plain'));
+  await page.evaluate(`localStorage['tabard:q:other'] = JSON.stringify({ tab: [{ type: 'track', event: 'theirs', messageId: 'm', context: {} }] })`);
+  recorder.page('/');
+  await page.goto(recorder.url('/'));
+  await recorder.untilAccepted(1);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.ok(!recorder.sent().some(({ event }) => event === 'theirs'));
+});
+
+inBrowser('a message over 500 kB is dropped, large ones are split into requests under 450 kB', async ({ page, recorder }) => {
+  recorder.fault = () => ({ status: 200 });
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await recorder.untilAccepted(1);
+  const reason = await page.evaluate(`tabard.track('huge', { text: 'x'.repeat(500001) }).then((ctx) => ctx.reason)`);
+  assert.equal(reason, 'too_large');
+  await page.evaluate(`Promise.all(Array.from({ length: 30 }, (_, i) => tabard.track('large', { i, text: 'é'.repeat(15000) })))`);
+  const messages = await recorder.untilAccepted(31);
+  assert.equal(messages.filter(({ event }) => event === 'large').length, 30);
+  assert.ok(recorder.calls().every(({ body }) => Buffer.byteLength(body) < 455_000));
+});
+
+inBrowser('the stored queue is bounded to 200 messages, the newest', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await recorder.untilAccepted(1);
+  await context.setOffline(true);
+  await page.evaluate(`Promise.all(Array.from({ length: 250 }, (_, i) => tabard.track('n', { i })))`);
+  const kept = JSON.parse((await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`)) as string) as Record<string, { properties: { i: number } }[]>;
+  const numbers = Object.values(kept).flat().map(({ properties }) => properties.i);
+  assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [200, 50, 249]);
+});
+
+inBrowser('without fetch keepalive a beacon carries what is left when the page goes', async ({ page, recorder }) => {
+  await page.addInitScript(`delete Request.prototype.keepalive`);
+  recorder.page('/');
+  recorder.page('/next', '', { snippet: '' });
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  await page.evaluate(`window.beacons = 0; const send = navigator.sendBeacon; navigator.sendBeacon = (...args) => { sessionStorage.beacons = 1; return send.apply(navigator, args); }; tabard.track('by beacon'); location = '/next'`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'by beacon'), 'the beacon');
+});

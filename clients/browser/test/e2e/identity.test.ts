@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { cookiesOf, inBrowser, setUp, started } from './harness';
+
+setUp();
+
+inBrowser('the anonymous id is minted by the first message, kept in the widest cookie and in local storage', async ({ page, context, recorder }) => {
+  recorder.page('/', '', { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  await page.goto(recorder.url());
+  await started(page);
+  assert.deepEqual(await cookiesOf(context), {});
+
+  await page.evaluate('tabard.track("a")');
+  const [first] = await recorder.untilAccepted(1);
+  assert.match(first!.anonymousId, /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/);
+  const cookie = (await context.cookies()).find(({ name }) => name === 'ajs_anonymous_id')!;
+  assert.equal(cookie.value, first!.anonymousId);
+  assert.equal(cookie.domain, '.site.localhost');
+  assert.equal(cookie.sameSite, 'Lax');
+  assert.equal(cookie.path, '/');
+  assert.ok(Math.abs(cookie.expires - Date.now() / 1000 - 365 * 86400) < 60);
+  assert.equal(await page.evaluate('localStorage.ajs_anonymous_id'), JSON.stringify(first!.anonymousId));
+
+  await page.reload();
+  await started(page);
+  await page.evaluate('tabard.track("b")');
+  const [, second] = await recorder.untilAccepted(2);
+  assert.equal(second!.anonymousId, first!.anonymousId);
+});
+
+inBrowser('traits of an anonymous visitor are attached to the later identify, another user starts afresh', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.identify({ plan: 'free' }); tabard.identify('u1', { email: 'a@example.com' }); tabard.identify('u2', { plan: 'pro' })`);
+  const [, anonymous, first, second] = await recorder.untilAccepted(4);
+  assert.deepEqual([anonymous!.userId, anonymous!.traits], [null, { plan: 'free' }]);
+  assert.deepEqual([first!.userId, first!.traits], ['u1', { plan: 'free', email: 'a@example.com' }]);
+  assert.deepEqual([second!.userId, second!.traits], ['u2', { plan: 'pro' }]);
+  assert.equal(first!.anonymousId, anonymous!.anonymousId);
+  assert.notEqual(second!.anonymousId, first!.anonymousId);
+});
+
+inBrowser('a message keeps the identity, page and content of its call', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`
+    const properties = { list: [1] };
+    tabard.track('before', properties);
+    properties.list.push(2);
+    history.pushState({}, '', '/elsewhere');
+    tabard.identify('u1');
+    tabard.track('after');
+  `);
+  const messages = await recorder.untilAccepted(4);
+  const [before, after] = ['before', 'after'].map((event) => messages.find((message) => message.event === event)!);
+  assert.equal(before!.userId, null);
+  assert.deepEqual(before!.properties, { list: [1] });
+  assert.equal(before!.context.page.path, '/');
+  assert.equal(after!.userId, 'u1');
+  assert.equal(after!.context.page.path, '/elsewhere');
+});
+
+inBrowser('reset forgets person and group and mints a new anonymous id at once', async ({ page, context, recorder }) => {
+  recorder.page('/', `tabard.identify('u1', { a: 1 }); tabard.group('g1', { b: 1 })`);
+  await page.goto(recorder.url());
+  await started(page);
+  const before = await cookiesOf(context);
+  assert.deepEqual([before.ajs_user_id, before.ajs_group_id], ['u1', 'g1']);
+  await page.evaluate('tabard.reset()');
+  const after = await cookiesOf(context);
+  assert.deepEqual([after.ajs_user_id, after.ajs_group_id], [undefined, undefined]);
+  assert.ok(after.ajs_anonymous_id && after.ajs_anonymous_id !== before.ajs_anonymous_id);
+  assert.deepEqual(await page.evaluate('[tabard.user().traits(), tabard.group().traits(), tabard.user().id()]'), [{}, {}, null]);
+  await page.evaluate(`tabard.track('x')`);
+  const [, , , last] = await recorder.untilAccepted(4);
+  assert.deepEqual([last!.userId, last!.anonymousId], [null, after.ajs_anonymous_id]);
+});
+
+inBrowser('sub-domains agree: login on one is known on the other, and so is logout', async ({ context, recorder }) => {
+  recorder.page('/');
+  const shop = await context.newPage();
+  const blog = await context.newPage();
+  await shop.goto(recorder.url('/', 'shop.site.localhost'));
+  await blog.goto(recorder.url('/', 'blog.site.localhost'));
+  await Promise.all([started(shop), started(blog)]);
+  await shop.evaluate(`tabard.identify('u1', { a: 1 })`);
+  assert.deepEqual(await blog.evaluate('[tabard.user().id(), tabard.user().anonymousId()]'), await shop.evaluate('[tabard.user().id(), tabard.user().anonymousId()]'));
+  await blog.evaluate(`tabard.identify({ b: 1 })`);
+  await shop.evaluate(`tabard.reset()`);
+  assert.deepEqual(await blog.evaluate('[tabard.user().id(), tabard.user().traits()]'), [null, {}]);
+  assert.equal(await blog.evaluate('tabard.user().anonymousId()'), await shop.evaluate('tabard.user().anonymousId()'));
+});
+
+inBrowser('the cookie wins over a stale copy in local storage, and what the cookie lacks is restored from it', async ({ page, context, recorder }) => {
+  recorder.page('/', `tabard.identify('u1')`);
+  await page.goto(recorder.url());
+  await started(page);
+  const { ajs_anonymous_id: anonymousId } = await cookiesOf(context);
+  await page.evaluate(`localStorage.ajs_anonymous_id = '"stale"'; localStorage.ajs_user_id = '"stale"'`);
+  assert.deepEqual(await page.evaluate('[tabard.user().anonymousId(), tabard.user().id()]'), [anonymousId, 'u1']);
+  await context.clearCookies();
+  assert.deepEqual(await page.evaluate('[tabard.user().anonymousId(), tabard.user().id()]'), [anonymousId, 'u1']);
+  assert.equal((await cookiesOf(context)).ajs_user_id, 'u1');
+});
+
+inBrowser('two tabs of one origin always agree', async ({ context, recorder }) => {
+  recorder.page('/');
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  await one.goto(recorder.url());
+  await two.goto(recorder.url());
+  await Promise.all([started(one), started(two)]);
+  await one.evaluate(`tabard.identify('u1', { seen: 'one' })`);
+  await two.evaluate(`tabard.track('in two')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'in two'), 'the track of tab two');
+  assert.equal(recorder.accepted().find(({ event }) => event === 'in two')!.userId, 'u1');
+  await two.evaluate(`tabard.reset()`);
+  assert.deepEqual(await one.evaluate('[tabard.user().id(), tabard.user().traits()]'), [null, {}]);
+});
+
+inBrowser('identity that a peer stored is read: quoted, and numbers of any length', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await context.addCookies([
+    { name: 'ajs_anonymous_id', value: '%22from-peer%22', domain: '.site.localhost', path: '/' },
+    { name: 'ajs_user_id', value: '12345678901234567890', domain: '.site.localhost', path: '/' },
+  ]);
+  await page.goto(recorder.url());
+  const [message] = await recorder.untilAccepted(1);
+  assert.deepEqual([message!.anonymousId, message!.userId], ['from-peer', '12345678901234567890']);
+});
+
+const DENIED = `
+  for (const name of ['localStorage', 'sessionStorage'])
+    Object.defineProperty(window, name, { get() { throw new DOMException('denied', 'SecurityError'); } });
+  Object.defineProperty(Document.prototype, 'cookie', { get() { throw new DOMException('denied', 'SecurityError'); }, set() { throw new DOMException('denied', 'SecurityError'); } });
+`;
+
+inBrowser('with storage and cookies denied identity lives in the page and messages arrive', async ({ page, recorder, lines }) => {
+  await page.addInitScript(DENIED);
+  recorder.page('/', `tabard.identify('u1', { a: 1 }); tabard.track('x')`);
+  await page.goto(recorder.url());
+  const [view, identify, track] = await recorder.untilAccepted(3);
+  assert.equal(view!.anonymousId, track!.anonymousId);
+  assert.deepEqual([identify!.userId, track!.userId], ['u1', 'u1']);
+  assert.deepEqual(lines.filter((line) => line.startsWith('error')), []);
+});
+
+inBrowser('with local storage full it works on, also across pages by its cookie, and leaves the site its keys', async ({ page, recorder, lines }) => {
+  recorder.page('/plain', '', { snippet: '' });
+  await page.goto(recorder.url('/plain'));
+  await page.evaluate(`
+    localStorage.setItem('test', 'of the site');
+    for (let size = 4 << 20; size >= 1; size >>= 1) for (let i = 0; i < 3; i++) try { localStorage.setItem('fill' + size + i, 'x'.repeat(size)); } catch {}
+  `);
+  recorder.page('/', `tabard.identify('u1', { a: 1 })`);
+  await page.goto(recorder.url());
+  const [first] = await recorder.untilAccepted(2);
+  await page.goto(recorder.url('/?again'));
+  await recorder.until(() => recorder.accepted().length >= 3, 'the second page');
+  const again = recorder.accepted().find(({ context }) => context.page.search === '?again')!;
+  assert.deepEqual([again.anonymousId, again.userId], [first!.anonymousId, 'u1']);
+  assert.equal(await page.evaluate(`localStorage.getItem('test')`), 'of the site');
+  assert.deepEqual(lines.filter((line) => line.startsWith('error')), []);
+});
+
+inBrowser('a host of plain http without crypto.randomUUID gets ids too', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url('/', 'shop.example.test'));
+  const [message] = await recorder.untilAccepted(1);
+  assert.ok(message!.anonymousId.length >= 30);
+  assert.equal(await page.evaluate('typeof crypto.randomUUID'), 'undefined');
+});
+
+inBrowser('disableClientPersistence keeps nothing on the machine', async ({ page, context, recorder }) => {
+  recorder.settings = { disableClientPersistence: true };
+  recorder.page('/', `tabard.identify('u1')`);
+  await page.goto(recorder.url());
+  const [view, identify] = await recorder.untilAccepted(2);
+  assert.equal(view!.anonymousId, identify!.anonymousId);
+  assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length')], [{}, 0]);
+});
+
+inBrowser('options.anonymousId replaces the stored id, setAnonymousId mints one when given none', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.track('x', {}, { anonymousId: 'mine' })`);
+  assert.equal((await cookiesOf(context)).ajs_anonymous_id, 'mine');
+  const minted = await page.evaluate('tabard.setAnonymousId()');
+  assert.notEqual(minted, 'mine');
+  assert.equal((await cookiesOf(context)).ajs_anonymous_id, minted);
+});

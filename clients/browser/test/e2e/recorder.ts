@@ -1,0 +1,185 @@
+/**
+ * The server of the tests: serves the site's pages and stands before the collector. It notes every request, can answer
+ * with faults, and passes the rest on to a real Tabard where one runs; else it answers 200 itself (a test double).
+ */
+import { createServer, request as forward, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ASSETS = join(import.meta.dirname, '../../../../src/tabard/collector/browser_assets');
+const SCRIPT = readFileSync(join(ASSETS, 'analytics.min.js'), 'utf8');
+const SNIPPET = readFileSync(join(ASSETS, 'snippet.js'), 'utf8');
+
+export interface Message {
+  type: string;
+  messageId: string;
+  timestamp: string;
+  anonymousId: string;
+  userId: string | null;
+  event?: string;
+  name?: string;
+  sentAt?: string;
+  traits: Record<string, unknown>;
+  properties: Record<string, unknown>;
+  integrations: Record<string, unknown>;
+  groupId?: string;
+  previousId?: string;
+  context: Record<string, any>;
+}
+
+export interface Seen {
+  method: string;
+  path: string;
+  host: string;
+  headers: IncomingMessage['headers'];
+  body: string;
+  at: number;
+  status: number;
+}
+
+/** What a fault does: answers with a status, or takes the connection away. */
+export interface Fault {
+  status: number | 'drop';
+  headers?: Record<string, string>;
+  delayMs?: number;
+}
+
+type Answer = { status?: number; headers?: Record<string, string | string[]>; body?: string | Buffer };
+
+const CORS = { 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Retry-After' };
+
+const isCall = (path: string): boolean => /^\/v1\/(i|t|p|s|g|a|b)$/.test(path);
+
+export class Recorder {
+  readonly seen: Seen[] = [];
+  /** Decides on each call: undefined lets it through. */
+  fault: ((seen: Seen) => Fault | undefined) | undefined;
+  /** Load options inlined in the served script. */
+  settings: Record<string, unknown> = {};
+  /** The site's pages and files, by path. */
+  readonly site = new Map<string, Answer>();
+  port = 0;
+  private readonly server = createServer((incoming, outgoing) => void this.take(incoming, outgoing));
+
+  constructor(
+    readonly upstream?: string,
+    readonly writeKey = 'wk_test',
+  ) {}
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    this.port = (this.server.address() as AddressInfo).port;
+    return this;
+  }
+
+  stop(): void {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+
+  reset(): void {
+    this.seen.length = 0;
+    this.site.clear();
+    this.fault = undefined;
+    this.settings = {};
+  }
+
+  url(path = '/', host = 'shop.site.localhost'): string {
+    return `http://${host}:${this.port}${path}`;
+  }
+
+  snippet(global = 'tabard', base = '', key = this.writeKey): string {
+    return SNIPPET.replaceAll('__KEY__', key).replaceAll('__BASE__', base).replaceAll('__GLOBAL__', global);
+  }
+
+  /** A page whose head holds the snippet and then `calls`. */
+  page(path: string, calls = '', { head = '', body = '', headers = {}, snippet = this.snippet() } = {}): void {
+    const html = `<!doctype html><html><head><title>Shop</title>${head}<script>${snippet}</script><script>${calls}</script></head><body>${body}</body></html>`;
+    this.site.set(path, { headers: { 'content-type': 'text/html; charset=utf-8', ...headers }, body: html });
+  }
+
+  /** Everything sent in calls, tries that failed included. */
+  sent(): Message[] {
+    return this.seen.filter(({ path }) => isCall(path)).flatMap(({ body }) => messagesOf(body));
+  }
+
+  /** What a collector would have: accepted, each messageId once. */
+  accepted(): Message[] {
+    const taken = this.seen.filter(({ path, status }) => isCall(path) && status === 200);
+    return [...new Map(taken.flatMap(({ body }) => messagesOf(body)).map((message) => [message.messageId, message])).values()];
+  }
+
+  calls(): Seen[] {
+    return this.seen.filter(({ path }) => isCall(path));
+  }
+
+  /** Waits until the condition holds; fails with what was seen. */
+  async until(condition: () => boolean, what: string, timeoutMs = 5000): Promise<void> {
+    const end = Date.now() + timeoutMs;
+    while (!condition()) {
+      if (Date.now() > end) {
+        const calls = this.calls().map(({ path, status, body }) => `${path} ${status} ${body.slice(0, 300)}`);
+        throw new Error(`waited for ${what}; calls:\n${calls.join('\n')}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  async untilAccepted(count: number, timeoutMs?: number): Promise<Message[]> {
+    await this.until(() => this.accepted().length >= count, `${count} accepted messages`, timeoutMs);
+    return this.accepted();
+  }
+
+  private async take(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of incoming) chunks.push(chunk as Buffer);
+    const [path = '/', query] = (incoming.url ?? '/').split('?');
+    const { method = 'GET', headers } = incoming;
+    const body = Buffer.concat(chunks);
+    const seen: Seen = { method, path, host: headers.host ?? '', headers, body: body.toString(), at: Date.now(), status: 0 };
+    this.seen.push(seen);
+    const fault = isCall(path) && method === 'POST' ? this.fault?.(seen) : undefined;
+    if (fault?.delayMs) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
+    if (fault?.status === 'drop') return void incoming.socket.destroy();
+    const answer = fault
+      ? { status: fault.status, headers: { ...CORS, ...fault.headers } }
+      : (this.site.get(path) ?? (await this.collector(incoming, query ? `${path}?${query}` : path, body)));
+    seen.status = answer.status ?? 200;
+    outgoing.writeHead(seen.status, answer.headers as Record<string, string>).end(answer.body);
+  }
+
+  private collector(incoming: IncomingMessage, target: string, body: Buffer): Promise<Answer> | Answer {
+    if (/^\/v1\/(analytics-js|js)\/|^\/analytics\.js\//.test(target) && (!this.upstream || Object.keys(this.settings).length))
+      return {
+        headers: { 'content-type': 'text/javascript; charset=utf-8', 'access-control-allow-origin': '*' },
+        body: `${SCRIPT}(${JSON.stringify({ writeKey: this.writeKey, ...this.settings })});`,
+      };
+    if (this.upstream && target.startsWith('/v1/')) return pass(this.upstream, incoming, target, body);
+    if (target.startsWith('/v1/')) return { headers: { ...CORS, 'content-type': 'application/json' }, body: '{"success":true}' };
+    return { status: 404 };
+  }
+}
+
+const pass = (upstream: string, incoming: IncomingMessage, target: string, body: Buffer): Promise<Answer> =>
+  new Promise((resolve) => {
+    const headers = { ...incoming.headers, 'x-forwarded-host': incoming.headers.host };
+    const outgoing = forward(upstream + target, { method: incoming.method, headers }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 502,
+          headers: response.headers as Record<string, string | string[]>,
+          body: Buffer.concat(chunks),
+        }),
+      );
+    });
+    outgoing.on('error', (error) => resolve({ status: 502, headers: CORS, body: String(error) }));
+    outgoing.end(body);
+  });
+
+export const messagesOf = (body: string): Message[] => {
+  const content = JSON.parse(body) as Message & { batch?: Message[] };
+  return content.batch ?? [content];
+};

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { inBrowser, setUp, started } from './harness';
+import type { Recorder } from './recorder';
+
+setUp();
+
+const identifies = (recorder: Recorder): number => recorder.accepted().filter(({ type }) => type === 'identify').length;
+
+inBrowser('an identify that changes nothing is not sent, also on the next page; its callback and promise come', async ({ page, recorder, lines }) => {
+  recorder.page('/', `tabard.debug(true); tabard.identify('u1', { plan: 'pro', address: { city: 'Bern' } })`);
+  await page.goto(recorder.url());
+  await recorder.until(() => identifies(recorder) === 1, 'the first identify');
+  await started(page);
+  await page.waitForFunction(`localStorage.tabard_sent`);
+  const again = await page.evaluate(`new Promise((done) => tabard.identify('u1', (ctx) => done([ctx.suppressed, ctx.delivered])))`);
+  assert.deepEqual(again, [true, false]);
+  await page.goto(recorder.url('/?second'));
+  await recorder.until(() => recorder.accepted().length >= 3, 'the second page');
+  await started(page);
+  await page.evaluate(`tabard.track('end')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'end'), 'the end');
+  assert.equal(identifies(recorder), 1);
+  assert.ok(lines.some((line) => line.includes('unchanged identify calls not sent: 2')), lines.join('\n'));
+});
+
+inBrowser('a changed trait, another id, options or force make it go', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`(async () => {
+    await tabard.identify('u1', { a: 1 });
+    await tabard.identify('u1', { a: 1 });
+    await tabard.identify('u1', { a: 2 });
+    await tabard.identify('u1', { a: 1 });
+    await tabard.identify('u1', {}, { force: true });
+    await tabard.identify('u1', {}, { integrations: { X: true } });
+    await tabard.identify('u1');
+    await tabard.identify('u1');
+    await tabard.identify('u2', { a: 1 });
+    await tabard.identify('u1', { a: 1 });
+  })()`);
+  assert.equal(identifies(recorder), 8);
+});
+
+inBrowser('while the first is still on its way the second is left out, after its failure it is not', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  recorder.fault = () => ({ status: 400, delayMs: 200 });
+  const flags = await page.evaluate(`Promise.all([tabard.identify('u1'), tabard.identify('u1')].map((promise) => promise.then((ctx) => [ctx.suppressed, ctx.reason])))`);
+  assert.deepEqual(flags, [[false, 'refused'], [true, undefined]]);
+  recorder.fault = undefined;
+  const after = await page.evaluate(`tabard.identify('u1').then(({ suppressed, delivered }) => [suppressed, delivered])`);
+  assert.deepEqual(after, [false, true]);
+});
+
+inBrowser('what one tab said last counts for the other', async ({ context, recorder }) => {
+  recorder.page('/');
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  await one.goto(recorder.url());
+  await two.goto(recorder.url());
+  await Promise.all([started(one), started(two)]);
+  await one.evaluate(`tabard.identify('u1', { a: 1 })`);
+  await two.evaluate(`tabard.identify('u1', { a: 2 })`);
+  await one.evaluate(`tabard.identify('u1', { a: 1 })`);
+  assert.equal(identifies(recorder), 3);
+});
+
+inBrowser('sendUnchangedIdentify sends every one', async ({ page, recorder }) => {
+  recorder.settings = { sendUnchangedIdentify: true };
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`(async () => { await tabard.identify('u1'); await tabard.identify('u1'); })()`);
+  assert.equal(identifies(recorder), 2);
+});
