@@ -46,7 +46,11 @@ class Program:
 
     def accepted(self) -> list[str]:
         """Waits for the end; the lines printed: ids of the calls that returned."""
-        self.process.wait(20)
+        try:
+            self.process.wait(20)
+        finally:
+            self.process.kill()
+            self.process.wait()
         with self._out as out:
             out.seek(0)
             return out.read().decode().splitlines()

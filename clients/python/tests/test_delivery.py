@@ -136,15 +136,19 @@ def test_a_final_answer_is_never_tried_again_and_the_messages_are_set_aside(
 def test_messages_a_200_lists_as_bad_are_counted_as_refused(
     make_client: Make, recorder: Recorder, drops: Drops
 ) -> None:
-    body = {"success": True, "accepted": 2, "rejected": 1, "meta": {"errors": [{"index": 1, "code": "id_required"}]}}
+    """The form is the collector's own (`src/tabard/collector/respond.py`), which lists no more than a hundred."""
+    errors = [{"index": 1, "code": "id_required", "field": "userId", "message": "userId or anonymousId is needed"}]
+    body = {"success": True, "accepted": 2, "rejected": 2, "meta": {"errors": ["…"]}, "errors": errors}
     recorder.reply = answers(Reply(body=json.dumps(body).encode()))
     client = make_client(on_error=drops)
-    for event in "abc":
+    for event in "abcd":
         client.track("u1", event)
     assert client.flush(5) == 0
     counts = client.counts()
-    assert (counts.delivered, counts.dropped) == (2, {DropReason.REFUSED: 1})
-    assert [message["event"] for message in drops.told[0][1]] == ["b"]
+    assert (counts.delivered, counts.dropped) == (2, {DropReason.REFUSED: 2})
+    ((error, messages),) = drops.told
+    assert error.code == "id_required"
+    assert [message["event"] for message in messages] == ["b"]
 
 
 def test_gzip_compresses_the_body(make_client: Make, recorder: Recorder) -> None:

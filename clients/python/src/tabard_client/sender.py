@@ -155,11 +155,11 @@ class Sender:
     def _decide(self, batch: Batch, answer: Answer) -> float:
         match verdict(answer.status):
             case Verdict.DELIVERED:
-                refused = _refused_items(answer.body, len(batch.messages))
-                self._books.delivered(len(batch.messages) - len(refused))
-                self._refuse([batch.messages[index] for index in refused], answer)
+                refused, positions = _refused_items(answer.body, len(batch.messages))
+                self._books.delivered(len(batch.messages) - refused)
+                self._refuse([batch.messages[index] for index in positions], refused, answer)
             case Verdict.REFUSED:
-                self._refuse(batch.messages, answer)
+                self._refuse(batch.messages, len(batch.messages), answer)
             case Verdict.RETRY:
                 return self._retry(batch, answer)
         self._settle(batch)
@@ -182,14 +182,12 @@ class Sender:
             self._settled.notify_all()
         return delay_s
 
-    def _refuse(self, messages: list[bytes], answer: Answer) -> None:
-        if not messages:
+    def _refuse(self, messages: list[bytes], count: int, answer: Answer) -> None:
+        if not count:
             return
-        error = DropError(
-            DropReason.REFUSED, _shown(answer), status=answer.status, code=str(_object(answer.body).get("code", ""))
-        )
+        error = DropError(DropReason.REFUSED, _shown(answer), status=answer.status, code=_code(answer))
         self._set_aside(DropReason.REFUSED, messages)
-        self._books.dropped(error, [_decoded(message) for message in messages])
+        self._books.dropped(error, [_decoded(message) for message in messages], count)
 
     def _settle(self, batch: Batch) -> None:
         if batch.corrupt:
@@ -272,15 +270,23 @@ def _object(body: bytes) -> dict[str, object]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _refused_items(body: bytes, count: int) -> list[int]:
-    """Positions a 200 lists as bad: the collector accepts the others (`meta.errors`, each with `index`)."""
+def _refused_items(body: bytes, count: int) -> tuple[int, list[int]]:
+    """How many of `count` messages a 200 refuses, and the positions of those it names: the collector keeps the
+    sound ones of a batch and describes up to a hundred others (`rejected`, `errors` each with `index`)."""
     answer = _object(body)
-    meta = answer.get("meta")
-    errors = meta.get("errors") if answer.get("rejected") and isinstance(meta, dict) else None
-    if not isinstance(errors, list):
-        return []
-    found = {error.get("index") for error in errors if isinstance(error, dict)}
-    return sorted(index for index in found if isinstance(index, int) and 0 <= index < count)
+    rejected, errors = answer.get("rejected"), answer.get("errors")
+    if not isinstance(rejected, int) or not isinstance(errors, list):
+        return 0, []
+    named = {error.get("index") for error in errors if isinstance(error, dict)}
+    positions = sorted(index for index in named if isinstance(index, int) and 0 <= index < count)
+    return min(max(rejected, len(positions)), count), positions
+
+
+def _code(answer: Answer) -> str:
+    body = _object(answer.body)
+    errors = body.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else {}
+    return str(body.get("code") or (first.get("code") if isinstance(first, dict) else None) or "")
 
 
 def _decoded(message: bytes) -> dict[str, object]:
