@@ -1,5 +1,7 @@
 """A disk that fails: each fault has its name, nothing is acknowledged during it, and the log goes on after it."""
 
+import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,7 +123,7 @@ def test_an_append_that_fits_no_more_is_refused_whole_and_fits_after_space_was_m
 
     with pytest.raises(LogUnavailable) as refused:
         fill()
-    assert refused.value.code in ("disk_full", "disk_floor")
+    assert refused.value.code == "disk_full"
     assert kept
     assert values_of(root) == kept
     ballast.unlink()
@@ -129,6 +131,28 @@ def test_an_append_that_fits_no_more_is_refused_whole_and_fits_after_space_was_m
     assert writer.append([b"after"]) == len(kept)
     writer.close()
     assert values_of(root) == [*kept, b"after"]
+
+
+def test_a_writer_that_starts_on_a_full_disk_stands_there_and_says_so(small_disk: Path) -> None:
+    root = small_disk / "log"
+    writer = SqliteLogWriter(root, 1, LogOptions(disk_floor_bytes=1))
+    writer.append([b"kept"])
+    writer.close()
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    writer = SqliteLogWriter(root, 1, LogOptions(disk_floor_bytes=1))
+    for attempt in (writer.check, lambda: writer.append([b"refused"])):
+        with pytest.raises(LogUnavailable) as refused:
+            attempt()
+        assert refused.value.code in ("disk_full", "disk_floor")
+    with pytest.raises(LogUnavailable, match=f"by process {os.getpid()} since"):
+        SqliteLogWriter(root, 1)
+    ballast.unlink()
+    assert writer.append([b"after"]) == 1
+    writer.close()
+    assert values_of(root) == [b"kept", b"after"]
 
 
 def test_a_read_only_disk_is_named_and_left_behind(small_disk: Path) -> None:
