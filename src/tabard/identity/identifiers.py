@@ -24,9 +24,12 @@ _PREFIXES: Final = {"anon": Kind.ANON, "email": Kind.EMAIL, "user": Kind.USER, "
 _ONLY_ZEROS: Final = re.compile(r"[0-]*")
 
 BLOCKED: Final = frozenset(
-    "null nil none nan undefined void unknown anonymous guest true false -1 n/a na id userid user_id anonymousid "
-    "anonymous_id distinctid distinct_id email not_authenticated".split()
-    + ["[object object]", "test@test.com", "example@example.com", "email@email.com", "none@none.com"]
+    {
+        *("null", "nil", "none", "nan", "undefined", "void", "unknown", "anonymous", "guest", "true", "false", "-1"),
+        *("n/a", "na", "id", "userid", "user_id", "anonymousid", "anonymous_id", "distinctid", "distinct_id", "email"),
+        *("not_authenticated", "[object object]"),
+        *("test@test.com", "example@example.com", "email@email.com", "none@none.com"),
+    }
 )
 """Values that identify nobody, in lower case; besides them whatever consists of zeros and dashes only."""
 

@@ -21,7 +21,6 @@ class Unresolved(msgspec.Struct, frozen=True):
     problem: str
 
 
-
 def resolve(
     entries: Iterable[LogEntry], rules: Rules, *, skew_correction: bool
 ) -> tuple[list[Resolved], list[Unresolved]]:

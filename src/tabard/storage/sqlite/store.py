@@ -178,12 +178,13 @@ class SqliteStore:
             self._rebuild |= self._controls.affected(reading.controls)
             roles = {node.id: int(Role.CONTROL) for node in nodes}
             flags |= MessageFlag.CONTROL
+            entry = None
         else:
             entry = entry_of(new.position, t, new.m, reading.fact, self.nodes.get)
             roles = entry.roles()
             flags |= entry.flags()
             self._apply(entry, reading.fact, new)
-        links = self.archive.chain(new.position, roles)
+        links = self.archive.chain(new.position, entry, roles)
         source, kind = self.sources.number(message.source), TYPE_CODES[message.type]
         self.archive.add(Row(new.position, source, kind, flags, new.received_at, t, message.message_id, links, body))
 
@@ -312,7 +313,7 @@ def _lock(path: Path) -> int:
     except BlockingIOError:
         owner = os.pread(handle, 32, 0).decode() or "unknown"
         os.close(handle)
-        raise StoreLocked(f"{path} is written by process {owner}; stop it first (`tabard serve` or `resolve`)") from None
+        raise StoreLocked(f"{path} is written by process {owner}; stop that `tabard serve` first") from None
     os.ftruncate(handle, 0)
     os.pwrite(handle, str(os.getpid()).encode(), 0)
     return handle

@@ -9,7 +9,7 @@ import apsw
 from tabard.identity.identifiers import Kind
 from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_facts import Facts
-from tabard.storage.sqlite.store_messages import Archive
+from tabard.storage.sqlite.store_messages import Archive, numbers
 from tabard.storage.sqlite.store_nodes import CONTROLLED, NAMED, SEEN, SQL, Node, Nodes
 from tabard.storage.sqlite.store_rebuild import people
 
@@ -26,7 +26,7 @@ class Eraser:
     def erase(self, limit: int) -> int:
         """Erases the messages of at most `limit` marked identifiers; how many were taken."""
         with immediate(self._database):
-            marked = [int(number) for (number,) in self._database.execute(SQL["erasures"], (limit,)).fetchall()]
+            marked = numbers(self._database, SQL["erasures"], (limit,))
             for number in marked:
                 self._erase(self._nodes.by_id(number))
             self._nodes.flush()

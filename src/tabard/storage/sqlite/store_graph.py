@@ -90,7 +90,7 @@ class Graph:
         """The surviving identifier of a root class."""
         if len(root) == 1:
             return root[0]
-        edges = []
+        edges: list[tuple[int, int, Stamp]] = []
         for member in root:
             for x, y, t, m, _ in self._database.execute(SQL["edges_from"], (member,)):
                 if y in root:

@@ -28,7 +28,6 @@ _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder().decode
 
 
-
 def message_name(message_id: str, source: str) -> str:
     """A message in comparisons: its id, then its source (which has no NUL)."""
     return f"{message_id}\0{source}"
@@ -91,37 +90,51 @@ class Archive:
         """Appends a message with the next flush."""
         self._new.append(row)
 
-    def chain(self, position: int, roles: dict[int, int]) -> bytes:
+    def chain(self, position: int, entry: Entry | None, roles: dict[int, int]) -> bytes:
         """Links a new message into the chains of its identifiers; gives its `links`."""
-        links: list[int] = []
+        links = [NO_LINK, NO_LINK]
+        subject = None if entry is None else entry.subject
+        if subject is not None:
+            links = [subject.own_newest, subject.own_anchor]
+            subject.own_newest = position
+            if subject.owned % ANCHOR_EVERY == 0:
+                subject.own_anchor = position
+            subject.owned += 1
         for number, role in roles.items():
             node = self._nodes.by_id(number)
-            links += (role, number, node.newest, node.anchor)
+            links += (role, number, node.newest)
             node.newest = position
-            if node.mentions % ANCHOR_EVERY == 0:
-                node.anchor = position
             node.mentions += 1
             node.changed = True
         return encode_links(links)
 
     def relink(self, row: Row, roles: dict[int, int]) -> bytes:
-        """The links of a row after a better copy took it over: chains stay, new mentions stand apart."""
+        """The links of a row after a better copy took it over: chains stay, new mentions stand apart.
+
+        So does a new subject: it is a late mention too, even of an identifier that was mentioned before.
+        """
         links = decode_links(row.links)
         left = dict(roles)
-        for at in range(0, len(links), 4):
-            links[at] = left.pop(links[at + 1], 0)
+        for at in range(2, len(links), 3):
+            role = left.pop(links[at + 1], 0)
+            if role & ~links[at] & Role.SUBJECT:
+                self._mention_late(links[at + 1], row.position)
+            links[at] = role
         for number, role in left.items():
-            node = self._nodes.by_id(number)
-            node.flags |= LATE
-            node.changed = True
-            links += (role, number, UNCHAINED, UNCHAINED)
-            self._database.execute(SQL["add_late_mention"], (number, row.position))
+            self._mention_late(number, row.position)
+            links += (role, number, UNCHAINED)
         return encode_links(links)
+
+    def _mention_late(self, number: int, position: int) -> None:
+        node = self._nodes.by_id(number)
+        node.flags |= LATE
+        node.changed = True
+        self._database.execute(SQL["add_late_mention"], (number, position))
 
     def people(self, row: Row) -> set[Node]:
         """Every identifier a row mentions now."""
         links = decode_links(row.links)
-        return {self._nodes.by_id(links[at + 1]) for at in range(0, len(links), 4) if links[at]}
+        return {self._nodes.by_id(links[at + 1]) for at in range(2, len(links), 3) if links[at]}
 
     def forget(self) -> None:
         """Drops what was not flushed."""
@@ -163,7 +176,7 @@ class Archive:
         kind = UNGROUP if row.flags & MessageFlag.UNGROUP else TYPES[row.type]
         entry = Entry(row.position, row.timestamp, self.name(row), kind)
         links = decode_links(row.links)
-        for at in range(0, len(links), 4):
+        for at in range(2, len(links), 3):
             if links[at]:
                 _place(entry, links[at], self._nodes.by_id(links[at + 1]))
         entry.active = not row.flags & MessageFlag.INACTIVE
@@ -175,7 +188,7 @@ class Archive:
 
     def preload(self, rows: Iterable[Row]) -> None:
         """Brings the identifiers of rows into memory, in one query."""
-        self._nodes.load_ids(number for row in rows for number in decode_links(row.links)[1::4])
+        self._nodes.load_ids(number for row in rows for number in decode_links(row.links)[3::3])
 
 
 def encoded_body(message: Message) -> bytes:
@@ -190,7 +203,7 @@ def decoded_body(body: bytes) -> dict[str, Any]:
 
 
 def walk(database: apsw.Connection, node: Node, statement: str) -> Iterator[Row]:
-    """The rows of an identifier's chain, the latest resolved first, then its late mentions.
+    """The rows that mention an identifier, the latest resolved first, then its late mentions; a row may come twice.
 
     `statement`: `message`, or `message_head` where bodies are not wanted.
     """
@@ -198,10 +211,22 @@ def walk(database: apsw.Connection, node: Node, statement: str) -> Iterator[Row]
     while position != NO_LINK:
         row = Row(*one(database, statement, position))
         yield row
-        position = link_of(row, node.id)[0]
+        links = decode_links(row.links)
+        position = next(links[at + 2] for at in range(2, len(links), 3) if links[at + 1] == node.id)
+    yield from late(database, node, statement)
+
+
+def late(database: apsw.Connection, node: Node, statement: str) -> Iterator[Row]:
+    """The rows that came to mention an identifier by a better copy."""
     if node.flags & LATE:
-        for (late,) in database.execute(SQL["late_mentions"], (node.id,)).fetchall():
-            yield Row(*one(database, statement, int(late)))
+        for position in numbers(database, SQL["late_mentions"], (node.id,)):
+            yield Row(*one(database, statement, position))
+
+
+def numbers(database: apsw.Connection, statement: str, arguments: tuple[Any, ...]) -> list[int]:
+    """The first column of all rows of a statement, read at once."""
+    rows: list[Any] = database.execute(statement, arguments).fetchall()
+    return [row[0] for row in rows]
 
 
 def one(database: apsw.Connection, statement: str, key: int) -> tuple[Any, ...]:
@@ -210,15 +235,6 @@ def one(database: apsw.Connection, statement: str, key: int) -> tuple[Any, ...]:
     if row is None:
         raise LookupError(f"row {key} is missing from {database.filename}; run `tabard doctor`")
     return row
-
-
-def link_of(row: Row, number: int) -> tuple[int, int]:
-    """Where an identifier's chain goes on from a row: (previous mention, anchor)."""
-    links = decode_links(row.links)
-    for at in range(0, len(links), 4):
-        if links[at + 1] == number:
-            return links[at + 2], links[at + 3]
-    return NO_LINK, NO_LINK
 
 
 def _place(entry: Entry, role: int, node: Node) -> None:

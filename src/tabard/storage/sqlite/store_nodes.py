@@ -14,7 +14,7 @@ from tabard.storage.sqlite.database import statements
 SQL: Final = statements("store")
 
 ANCHOR_EVERY: Final = 64
-"""Each so many mentions of an identifier one becomes an anchor, by which a walk back in time skips."""
+"""Each so many messages of a subject one becomes an anchor, by which a walk back in time skips."""
 
 NODES_CACHED_MAX: Final = 60_000
 _KEY_MASK: Final = (1 << 63) - 1
@@ -48,22 +48,25 @@ WRITES: Final = int(Flag.WRITES)
 
 
 class Node:
-    """One identifier. `newest`, `anchor` and `mentions` are its chain of messages, `devices` and `emails` how many of
-    each it claims, `months` the months it was active in (bits), `profile` the root it was last published under.
+    """One identifier. `mentions` and `newest`: how many messages mention it and the last of them; `owned`,
+    `own_newest` and `own_anchor`: the same of those it is the subject of. `devices` and `emails`: how many of each it
+    claims; `months` (bits): when it was active; `profile`: the root it was last published under.
     """
 
     __slots__ = (
-        "anchor", "changed", "devices", "emails", "events", "first_at", "flags", "id", "kind", "last_at", "mentions",
-        "months", "newest", "profile", "retexted", "stored", "text",
+        "changed", "devices", "emails", "events", "first_at", "flags", "id", "kind", "last_at", "mentions", "months",
+        "newest", "own_anchor", "own_newest", "owned", "profile", "retexted", "stored", "text",
     )  # fmt: skip
 
     id: int
     kind: int
     text: str
     flags: int
-    newest: int
-    anchor: int
     mentions: int
+    newest: int
+    owned: int
+    own_newest: int
+    own_anchor: int
     events: int
     first_at: int
     last_at: int
@@ -75,8 +78,9 @@ class Node:
     def __init__(self, row: tuple[Any, ...], *, stored: bool) -> None:
         """From the columns after the key, in their order."""
         (
-            self.id, self.kind, self.text, self.flags, self.newest, self.anchor, self.mentions, self.events,
-            self.first_at, self.last_at, self.devices, self.emails, self.months, self.profile,
+            self.id, self.kind, self.text, self.flags, self.mentions, self.newest, self.owned, self.own_newest,
+            self.own_anchor, self.events, self.first_at, self.last_at, self.devices, self.emails, self.months,
+            self.profile,
         ) = row  # fmt: skip
         self.stored = stored
         self.changed = False
@@ -85,15 +89,16 @@ class Node:
     def row(self) -> tuple[Any, ...]:
         """All columns, as `add_node` takes them."""
         return (
-            self.id, self.kind, self.text, self.flags, self.newest, self.anchor, self.mentions, self.events,
-            self.first_at, self.last_at, self.devices, self.emails, self.months, self.profile,
+            self.id, self.kind, self.text, self.flags, self.mentions, self.newest, self.owned, self.own_newest,
+            self.own_anchor, self.events, self.first_at, self.last_at, self.devices, self.emails, self.months,
+            self.profile,
         )  # fmt: skip
 
     def update(self) -> tuple[Any, ...]:
         """The columns that change, as `set_node` takes them."""
         return (
-            self.id, self.flags, self.newest, self.anchor, self.mentions, self.events, self.first_at, self.last_at,
-            self.devices, self.emails, self.months, self.profile,
+            self.id, self.flags, self.mentions, self.newest, self.owned, self.own_newest, self.own_anchor, self.events,
+            self.first_at, self.last_at, self.devices, self.emails, self.months, self.profile,
         )  # fmt: skip
 
     def claims(self, kind: int) -> int:
@@ -252,7 +257,7 @@ class Nodes:
         return following, self._known(rows[0][1:]) if rows else None
 
     def _made(self, text: str, key: int) -> Node:
-        node = Node((self._next, int(kind_of(text)), text, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0), stored=False)
+        node = Node((self._next, int(kind_of(text)), text, 0, 0, -1, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0), stored=False)
         node.changed = True
         self._by_id[node.id] = node
         self._new_keys.append((key, node.id))
@@ -264,5 +269,3 @@ class Nodes:
         node.text = text
         node.flags = flags
         node.changed = node.retexted = True
-
-

@@ -1,4 +1,4 @@
-"""The projection: which identifiers make up each profile, kept up from marks, with an outbox of what moved (§6.4, §7)."""
+"""The projection: which identifiers make up each profile, kept up from marks, and an outbox of moves (§6.4, §7)."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -102,4 +102,3 @@ class State:
             row = Row(*values)
             name = message_name(row.message_id, sources.name(row.source))
             yield "message", name, row.timestamp, TYPES[row.type]
-

@@ -36,19 +36,19 @@ UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5, body = ?6 
 -- name: erase_message
 UPDATE message SET flags = ?2, body = x'' WHERE position = ?1
 -- name: nodes_by_key
-SELECT k.key, n.id, n.kind, n.text, n.flags, n.newest, n.anchor, n.mentions, n.events, n.first_at, n.last_at,
-    n.devices, n.emails, n.months, n.profile
+SELECT k.key, n.id, n.kind, n.text, n.flags, n.mentions, n.newest, n.owned, n.own_newest, n.own_anchor, n.events, n.first_at,
+    n.last_at, n.devices, n.emails, n.months, n.profile
 FROM node_key k JOIN node n ON n.id = k.id WHERE k.key IN carray(?)
 -- name: nodes_by_id
-SELECT 0, id, kind, text, flags, newest, anchor, mentions, events, first_at, last_at, devices, emails, months, profile
-FROM node WHERE id IN carray(?)
+SELECT 0, id, kind, text, flags, mentions, newest, owned, own_newest, own_anchor, events, first_at, last_at, devices,
+    emails, months, profile FROM node WHERE id IN carray(?)
 -- name: add_node
-INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: add_node_key
 INSERT INTO node_key VALUES (?, ?)
 -- name: set_node
-UPDATE node SET flags = ?2, newest = ?3, anchor = ?4, mentions = ?5, events = ?6, first_at = ?7, last_at = ?8,
-    devices = ?9, emails = ?10, months = ?11, profile = ?12 WHERE id = ?1
+UPDATE node SET flags = ?2, mentions = ?3, newest = ?4, owned = ?5, own_newest = ?6, own_anchor = ?7, events = ?8,
+    first_at = ?9, last_at = ?10, devices = ?11, emails = ?12, months = ?13, profile = ?14 WHERE id = ?1
 -- name: set_node_text
 UPDATE node SET text = ?2 WHERE id = ?1
 -- name: late_mentions
@@ -133,8 +133,8 @@ SELECT root, id, members FROM profile
 -- name: group_registers
 SELECT n.text, r.writes FROM node n JOIN register r ON r.node = n.id WHERE n.kind = 3
 -- name: all_nodes
-SELECT 0, id, kind, text, flags, newest, anchor, mentions, events, first_at, last_at, devices, emails, months, profile
-FROM node
+SELECT 0, id, kind, text, flags, mentions, newest, owned, own_newest, own_anchor, events, first_at, last_at, devices,
+    emails, months, profile FROM node
 -- name: all_claims
 SELECT low, high, t, m FROM claim
 -- name: all_edges
@@ -149,3 +149,18 @@ INSERT OR IGNORE INTO erasure VALUES (?)
 SELECT node FROM erasure LIMIT ?
 -- name: erased
 DELETE FROM erasure WHERE node = ?
+-- name: watermarks
+SELECT received_at, polled_at FROM progress
+-- name: read
+SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+WHERE position >= ? AND position < ? AND type != ? ORDER BY position LIMIT ?
+-- name: newest
+SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+WHERE position >= ? AND position < ? AND type != ? ORDER BY position DESC LIMIT ?
+-- name: changes
+SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node WHERE o.seq > ? ORDER BY o.seq
+LIMIT ?
+-- name: addresses
+SELECT id FROM node INDEXED BY node_email WHERE kind = 1 AND text >= ? AND text < ? ORDER BY text LIMIT 1000
+-- name: node_flags
+SELECT flags FROM node WHERE id = ?

@@ -15,8 +15,9 @@ CREATE TABLE progress (
 
 CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
--- The archive, appended to per partition. `links`: for each identifier mentioned its roles, its id, the position of
--- its previous mention and of an earlier anchor (MessagePack): the timeline of an identifier, without an index.
+-- The archive, appended to per partition. `links` (MessagePack) chains the messages of each identifier without an index:
+-- the previous message of the same subject and an earlier anchor of that chain to skip by, then for each identifier
+-- mentioned its roles, its integer and the position of its previous mention.
 CREATE TABLE message (
     position INTEGER PRIMARY KEY,
     source INTEGER NOT NULL,
@@ -38,17 +39,19 @@ CREATE TABLE node (
     id INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
     text TEXT NOT NULL,
-    flags INTEGER NOT NULL DEFAULT 0,
-    newest INTEGER NOT NULL DEFAULT -1,
-    anchor INTEGER NOT NULL DEFAULT -1,
-    mentions INTEGER NOT NULL DEFAULT 0,
-    events INTEGER NOT NULL DEFAULT 0,
-    first_at INTEGER NOT NULL DEFAULT 0,
-    last_at INTEGER NOT NULL DEFAULT 0,
-    devices INTEGER NOT NULL DEFAULT 0,
-    emails INTEGER NOT NULL DEFAULT 0,
-    months INTEGER NOT NULL DEFAULT 0,
-    profile INTEGER NOT NULL DEFAULT 0
+    flags INTEGER NOT NULL,
+    mentions INTEGER NOT NULL,
+    newest INTEGER NOT NULL,
+    owned INTEGER NOT NULL,
+    own_newest INTEGER NOT NULL,
+    own_anchor INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    devices INTEGER NOT NULL,
+    emails INTEGER NOT NULL,
+    months INTEGER NOT NULL,
+    profile INTEGER NOT NULL
 );
 CREATE INDEX node_email ON node (text) WHERE kind = 1;
 

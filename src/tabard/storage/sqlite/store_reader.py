@@ -1,0 +1,144 @@
+"""Stored messages for deliverers, exports and the live view: `storage.interface.MessageReader` on a read-only file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from tabard.identity.controls import Switch, dead
+from tabard.message.types import CONTROL, StoredMessage, position
+from tabard.storage.sqlite.database import connect
+from tabard.storage.sqlite.store_entry import TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_messages import Sources, message_name, one
+from tabard.storage.sqlite.store_nodes import CONTROLLED, SQL, message_key
+
+IN_FLIGHT_MS: Final = 100
+"""A collector may still be writing what it received so long ago: an idle partition is resolved up to then."""
+
+_SCAN_ROWS: Final = 20_000
+
+
+class SqliteMessageReader:
+    """See `storage.interface.MessageReader`. One thread at a time; no transaction outlives a call."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens an existing store. Raises `DatabaseMissing`."""
+        self._database = connect(path, read_only=True)
+        self._sources = Sources(self._database)
+
+    def log_id(self) -> str | None:
+        """The log the positions belong to; None before the first message."""
+        held = self._database.execute(SQL["meta"], ("log_id",)).get
+        return None if held is None else str(held)
+
+    def resolved(self) -> dict[int, int]:
+        """Partition → offset below which everything is resolved and committed."""
+        return dict(self._database.execute(SQL["progress"]))
+
+    def watermark(self) -> int:
+        """Every message received before this time (ms) is resolved in every partition; 0 before the first."""
+        rows: list[Any] = self._database.execute(SQL["watermarks"]).fetchall()
+        return min((watermark(*row) for row in rows), default=0)
+
+    def read(self, partition: int, offset: int, limit: int) -> list[StoredMessage]:
+        """At most `limit` messages of a partition at offsets ≥ `offset`, ascending, without duplicates and controls."""
+        arguments = (position(partition, offset), position(partition + 1, 0), TYPE_CODES[CONTROL], limit)
+        return self._messages(self._database.execute(SQL["read"], arguments))
+
+    def newest(self, limit: int, *, source: str | None = None, call_type: str | None = None) -> list[StoredMessage]:
+        """The newest messages, newest first. With a filter only so many of the newest are looked at."""
+        found: list[StoredMessage] = []
+        for partition in self.resolved():
+            bounds = (position(partition, 0), position(partition + 1, 0), TYPE_CODES[CONTROL])
+            if source is None and call_type is None:
+                found += self._messages(self._database.execute(SQL["newest"], (*bounds, limit)))
+            else:
+                rows = self._database.execute(SQL["newest"], (*bounds, _SCAN_ROWS))
+                found += self._matching(rows, limit, source, call_type)
+        found.sort(key=lambda message: (message.received_at, message.position), reverse=True)
+        return found[:limit]
+
+    def find(self, message_id: str) -> list[StoredMessage]:
+        """The messages with this messageId, one a source at most."""
+        self._sources.reload()
+        found = []
+        for name in self._sources.names.values():
+            row = row_named(self._database, self._sources, message_name(message_id, name))
+            if row is not None and TYPES[row.type] != CONTROL:
+                found.append(self.stored(row))
+        return found
+
+    def is_dead(self, message: StoredMessage) -> bool:
+        """Whether a delete or suppression covers the message's subject at its time: then it is never delivered.
+
+        A call that is itself a control (User Deleted) is not: destinations must hear of it.
+        """
+        if self._database.execute(SQL["any_control"]).get is None:
+            return False
+        row = self._database.execute(SQL["message_head"], (message.position,)).fetchone()
+        if row is None:
+            return False
+        head = Row(*row)
+        return not head.flags & MessageFlag.CONTROL and self._subject_is_dead(head)
+
+    def stored(self, row: Row) -> StoredMessage:
+        """A row as the message it holds."""
+        return StoredMessage(
+            row.position,
+            self._sources.name(row.source),
+            TYPES[row.type],
+            row.message_id,
+            row.received_at,
+            row.timestamp,
+            row.body,
+        )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+    def _subject_is_dead(self, head: Row) -> bool:
+        links = decode_links(head.links)
+        for at in range(2, len(links), 3):
+            if links[at] & Role.SUBJECT:
+                subject = links[at + 1]
+                if not one(self._database, SQL["node_flags"], subject)[0] & CONTROLLED:
+                    return False
+                rows = self._database.execute(SQL["controls_of"], (subject,))
+                return dead([Switch(t, m, kind) for t, m, kind, _, _ in rows], head.timestamp)
+        return False
+
+    def _messages(self, rows: Iterable[Any]) -> list[StoredMessage]:
+        return [self.stored(Row(*row)) for row in rows]
+
+    def _matching(
+        self, rows: Iterable[Any], limit: int, source: str | None, call_type: str | None
+    ) -> list[StoredMessage]:
+        found = []
+        for values in rows:
+            row = Row(*values)
+            fits = call_type is None or TYPES[row.type] == call_type
+            if fits and (source is None or self._sources.name(row.source) == source):
+                found.append(self.stored(row))
+                if len(found) == limit:
+                    break
+        return found
+
+
+def watermark(received_at: int, polled_at: int) -> int:
+    """Up to when a partition is resolved: its last message, or, found empty, shortly before it was looked at."""
+    return max(received_at, polled_at - IN_FLIGHT_MS) if polled_at else received_at
+
+
+def row_named(database: apsw.Connection, sources: Sources, m: str) -> Row | None:
+    """The stored row of a message, by `message_name`."""
+    key = message_key(m)
+    while True:
+        at = database.execute(SQL["known_message"], (key,)).fetchone()
+        if at is None:
+            return None
+        row = Row(*one(database, SQL["message"], at[0]))
+        if message_name(row.message_id, sources.name(row.source)) == m:
+            return row
+        key += 1
