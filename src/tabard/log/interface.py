@@ -80,7 +80,10 @@ class LogReader(Protocol):
         ...
 
     def read(self, partition: int, offset: int, limit: int) -> list[LogEntry]:
-        """At most `limit` entries from `offset` on, in order; empty at the end. Raises `OffsetGone` below `start`."""
+        """At most `limit` entries from `offset` on, in order; empty at the end only.
+
+        Raises `OffsetGone` below `start`, and `LogUnavailable` where the very next entry cannot be read.
+        """
         ...
 
     def close(self) -> None: ...
