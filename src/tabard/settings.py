@@ -28,7 +28,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     collectors: Annotated[
         int, _about("Collector processes on one port; each writes a log partition of its own.", ge=1)
     ] = 1
-    deliverers: Annotated[int, _about("Deliverer processes; destinations are shared out among them.", ge=1)] = 1
     trusted_proxies: Annotated[
         str, _about("Addresses or networks, comma-separated, whose X-Forwarded-* and Host are believed.")
     ] = ""

@@ -19,7 +19,6 @@ _OPTIONS: Final = (
     click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="tabard.yaml with `settings:`."),
     click.option("--public-url", help="URL that clients use; required when the collector is not on loopback."),
     click.option("--collectors", help="Collector processes on the one port.  [default: 1]"),
-    click.option("--deliverers", help="Deliverer processes.  [default: 1]"),
     click.option("--trusted-proxies", help="Networks whose X-Forwarded-* and Host are believed."),
     click.option("--tls-cert", help="PEM certificate chain of the collector."),
     click.option("--tls-key", help="PEM private key of the collector."),

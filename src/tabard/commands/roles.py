@@ -19,11 +19,10 @@ def collect(partition: int, **options: Any) -> None:
 
 
 @click.command(epilog=example("tabard deliver --data ./data"))
-@click.option("--number", type=click.IntRange(1), default=1, show_default=True, help="Which of the deliverers it is.")
 @settings_options
-def deliver(number: int, **options: Any) -> None:
-    """Run one deliverer: stored messages to destinations."""
-    _run("deliverer", begin_role(settings_of(options), f"deliverer-{number}"), number)
+def deliver(**options: Any) -> None:
+    """Run the deliverer: stored messages to destinations."""
+    _run("deliverer", begin_role(settings_of(options), "deliverer-1"))
 
 
 @click.command(epilog=example("tabard web --data ./data --web 127.0.0.1:7071"))

@@ -1,9 +1,6 @@
 """`tabard serve`: everything in one command."""
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +8,9 @@ import click
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import EXIT_INSTALLATION, CommandFailed, example
+from tabard.commands.frame import example
 from tabard.commands.role_options import settings_of, settings_options
+from tabard.compose.exclusive import exclusive
 from tabard.compose.first_start import Opened, open_or_make
 from tabard.compose.listening import reserved
 from tabard.compose.supervisor import Role, Supervisor
@@ -35,7 +33,11 @@ def serve(**options: Any) -> None:
     logging.configure(as_json=settings.log_json, level=settings.log_level, role="supervisor")
     opened = open_or_make(Path(settings.data), os.environ, SystemClock())
     run = opened.installation.run
-    with _only_supervisor(run), reserved(settings.collect) as collect, reserved(settings.web) as web:
+    with (
+        exclusive(run / "serve.lock", "`tabard serve`"),
+        reserved(settings.collect) as collect,
+        reserved(settings.web) as web,
+    ):
         settings = msgspec.structs.replace(settings, collect=collect, web=web)
         config = run / "settings.json"
         write_secret(config, msgspec.json.encode({"settings": settings}).decode())
@@ -54,26 +56,8 @@ def _roles(settings: Settings, config: Path) -> list[Role]:
         Role(f"collector-{number}", ("collect", *common, "--partition", str(number)))
         for number in range(1, settings.collectors + 1)
     ]
-    deliverers = [
-        Role(f"deliverer-{number}", ("deliver", *common, "--number", str(number)))
-        for number in range(1, settings.deliverers + 1)
-    ]
-    return [*collectors, Role("web-1", ("web", *common)), Role("resolver-1", ("resolve", *common)), *deliverers]
-
-
-@contextlib.contextmanager
-def _only_supervisor(run: Path) -> Iterator[None]:
-    descriptor = os.open(run / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            raise CommandFailed(
-                "already_running", f"`tabard serve` runs on {run.parent} already; stop it first", EXIT_INSTALLATION
-            ) from problem
-        yield
-    finally:
-        os.close(descriptor)
+    others = (("web-1", "web"), ("resolver-1", "resolve"), ("deliverer-1", "deliver"))
+    return [*collectors, *(Role(name, (command, *common)) for name, command in others)]
 
 
 def _clear(metrics: Path) -> None:

@@ -14,8 +14,10 @@ from typing import Final
 
 import msgspec
 
+from tabard.collector.rejections import FILE_NAME as REJECTIONS
 from tabard.compose.role_status import running_roles
 from tabard.compose.running import partition_folders
+from tabard.log.drivers.sqlite import copy_log
 from tabard.storage.sqlite.backup import BackupDamaged, check_database, copy_database
 from tabard.storage.sqlite.installation import Installation, open_installation
 
@@ -51,7 +53,7 @@ class BackupRefused(Exception):
 
 def backup_bytes(installation: Installation) -> int:
     """About how many bytes a backup will copy."""
-    return sum(path.stat().st_size for path in _wanted(installation) if path.exists())
+    return sum(_size(path) for path in [*_before_the_log(installation), *_of_the_log(installation)])
 
 
 def back_up(installation: Installation, target: Path, progress: Progress) -> Manifest:
@@ -61,19 +63,22 @@ def back_up(installation: Installation, target: Path, progress: Progress) -> Man
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(mode=0o700, parents=True)
-    copied = []
-    for path in _wanted(installation):
-        relative = path.relative_to(installation.data)
-        if _copy(path, partial / relative, progress):
-            copied.append(_described(partial, partial / relative))
+    for path in _before_the_log(installation):
+        _copy(path, partial / path.relative_to(installation.data), progress)
+    copy_log(installation.log, partial / "log")
+    for path in _of_the_log(installation):
+        if path.name == REJECTIONS:
+            _copy(path, partial / path.relative_to(installation.data), progress)
+        else:
+            progress(_size(path))
     manifest = Manifest(
         version=VERSION,
         installation=_installation_id(installation),
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        files=tuple(copied),
+        files=tuple(_described(partial, path) for path in sorted(partial.rglob("*")) if path.is_file()),
     )
     (partial / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
-    _sync(partial)
+    _make_private_and_durable(partial)
     if target.exists():
         target.rmdir()
     partial.replace(target)
@@ -90,17 +95,16 @@ def restore(source: Path, data: Path, progress: Progress) -> Manifest:
     partial.mkdir(mode=0o700, parents=True)
     for file in manifest.files:
         target = partial / file.path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / file.path, target)
-        target.chmod(0o600)
         if _described(partial, target) != file:
             raise BackupDamaged(f"{source / file.path} is not what {MANIFEST} says; take another backup")
         if target.suffix in _DATABASES:
             check_database(target)
         progress(file.bytes)
-    (partial / "run").mkdir(mode=0o700, exist_ok=True)
+    (partial / "run").mkdir()
     open_installation(partial)
-    _sync(partial)
+    _make_private_and_durable(partial)
     if data.exists():
         data.rmdir()
     partial.replace(data)
@@ -125,33 +129,38 @@ def is_running(installation: Installation) -> bool:
     return bool(running_roles(installation.run))
 
 
-def _wanted(installation: Installation) -> Iterator[Path]:
-    """What is copied, in the order in which it is copied."""
+def _before_the_log(installation: Installation) -> Iterator[Path]:
+    """What is copied before the log, in this order."""
     yield installation.format_file
     yield from sorted(path for path in installation.keys.iterdir() if path.is_file())
-    yield from sorted((installation.data / "plugins").glob("*.py"))
+    yield from sorted(installation.plugins.glob("*.py"))
     yield installation.workspace_db
     yield installation.delivery_db
     yield installation.store_db
-    yield installation.data / "quarantine.db"
-    yield installation.log / "log.json"
-    for _, folder in partition_folders(installation):
-        # The names are listed when the copy comes to them, so that a segment begun meanwhile is copied too.
-        yield from sorted(path for path in folder.iterdir() if path.suffix in _DATABASES or path.suffix == ".json")
+    yield installation.quarantine_db
 
 
-def _copy(path: Path, target: Path, progress: Progress) -> bool:
-    """Whether the file was there; retention may have taken a segment that every consumer had."""
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _of_the_log(installation: Installation) -> list[Path]:
+    folders = [folder for _, folder in partition_folders(installation)]
+    return [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in _DATABASES]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _copy(path: Path, target: Path, progress: Progress) -> None:
     if not path.exists():
-        return False
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix in _DATABASES:
         copy_database(path, target, progress)
     else:
         shutil.copyfile(path, target)
-        progress(path.stat().st_size)
-    target.chmod(0o600)
-    return True
+        progress(_size(target))
 
 
 def _described(root: Path, path: Path) -> CopiedFile:
@@ -167,8 +176,9 @@ def _installation_id(installation: Installation) -> str:
     return str(document["installation"])
 
 
-def _sync(root: Path) -> None:
+def _make_private_and_durable(root: Path) -> None:
     for path in [*root.rglob("*"), root]:
+        path.chmod(0o700 if path.is_dir() else 0o600)
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)

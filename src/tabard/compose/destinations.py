@@ -18,7 +18,7 @@ from tabard.workspace.types import DestinationInstance
 
 def registry_of(installation: Installation) -> Registry:
     """The built-in destinations, those of the folder `plugins/` in the data folder, those of installed packages."""
-    return load_registry(installation.data / "plugins")
+    return load_registry(installation.plugins)
 
 
 class DestinationDesk:

@@ -46,6 +46,17 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw
     return database
 
 
+def is_made(path: Path) -> bool:
+    """Whether a writer has made the file, with its tables."""
+    if not path.exists():
+        return False
+    database = connect(path, read_only=True)
+    try:
+        return _version(database) > 0
+    finally:
+        database.close()
+
+
 def statements(name: str) -> dict[str, str]:
     """The named statements of `queries/<name>.sql`."""
     found: dict[str, list[str]] = {}

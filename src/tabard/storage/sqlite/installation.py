@@ -66,6 +66,16 @@ class Installation:
         return self.data / "delivery.db"
 
     @property
+    def quarantine_db(self) -> Path:
+        """Records the resolver could make no message of; written by the resolver."""
+        return self.data / "quarantine.db"
+
+    @property
+    def plugins(self) -> Path:
+        """Files with destinations of one's own."""
+        return self.data / "plugins"
+
+    @property
     def log(self) -> Path:
         """The log, a folder a partition."""
         return self.data / "log"
