@@ -297,6 +297,18 @@ def test_an_on_error_that_raises_or_calls_back_stops_nothing(make_client: Make, 
     assert clients[0].flush(5) == 0
 
 
+def test_an_on_error_that_shuts_the_client_down_breaks_nothing(make_client: Make, recorder: Recorder) -> None:
+    recorder.reply = answers(Reply(400))
+    clients: list[Client] = []
+    clients.append(make_client(on_error=lambda *_: clients[0].shutdown(1)))
+    clients[0].track("u1", "refused")
+    recorder.wait_for(lambda: clients[0].counts().dropped == {DropReason.REFUSED: 1})
+    recorder.wait_for(lambda: clients[0].counts().waiting == 0)
+    clients[0].track("u1", "later")
+    assert clients[0].flush(5) == 0
+    assert [message["event"] for message in recorder.messages] == ["later"]
+
+
 def test_drops_are_logged_once_a_minute_and_reason(make_client: Make, caplog: pytest.LogCaptureFixture) -> None:
     client = make_client()
     with caplog.at_level(logging.ERROR, "tabard_client"):

@@ -70,6 +70,19 @@ def test_a_file_whose_owner_lives_is_not_adopted(tmp_path: Path) -> None:
     other.close()
 
 
+def test_a_file_that_cannot_be_opened_does_not_keep_the_others_from_being_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_spool(tmp_path)
+    first.append(b"ours")
+    first.close()
+    (tmp_path / "0-foreign.spool").mkdir()  # EISDIR for root too, where EACCES is not to be had
+    second = open_spool(tmp_path)
+    second.adopt()
+    assert second.waiting == 1
+    second.close()
+
+
 def test_a_file_deleted_between_open_and_lock_is_not_adopted(tmp_path: Path) -> None:
     gone = tmp_path / "1-a.spool"
     assert Segment.adopt(gone) is None

@@ -94,10 +94,10 @@ class Segment:
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """The file of a process that is gone, locked; None when its owner lives or it is gone too."""
+        """The file of a process that is gone, locked; None when its owner lives, or it cannot be opened."""
         try:
             fd = os.open(path, os.O_RDWR)
-        except FileNotFoundError:
+        except OSError:  # gone, or another user's
             return None
         if not _lock(fd, path):
             os.close(fd)
@@ -150,15 +150,16 @@ class Segment:
 
     def reset(self) -> None:
         """Empty a drained file. The position goes first: a crash in between sends again, never skips."""
-        os.pwrite(self.fd, _HEADER % HEADER_BYTES, 0)
-        os.ftruncate(self.fd, HEADER_BYTES)
-        self.sent_bytes = self.size_bytes = HEADER_BYTES
-        self.waiting = 0
+        with suppress(OSError):
+            os.pwrite(self.fd, _HEADER % HEADER_BYTES, 0)
+            os.ftruncate(self.fd, HEADER_BYTES)
+            self.sent_bytes = self.size_bytes = HEADER_BYTES
 
     def close(self) -> None:
         """Let go: a drained file is deleted, another is left for the next process."""
         if self.drained:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink()
         os.close(self.fd)
 
     def forget(self) -> None:
@@ -171,7 +172,7 @@ def _lock(fd: int, path: Path) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(fd), path.stat())
-    except (BlockingIOError, FileNotFoundError):
+    except OSError:
         return False
 
 

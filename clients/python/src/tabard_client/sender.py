@@ -64,7 +64,9 @@ class Sender:
         if self._idle:
             self._called.set()
         elif self._thread is None:
-            self._start()
+            with self._settled:
+                if self._thread is None:
+                    self._start()
 
     def drain(self, timeout_s: float) -> None:
         """Send what waits on this very thread, until it is sent, an attempt fails, or the time is over."""
@@ -101,6 +103,8 @@ class Sender:
             if thread.is_alive():
                 return
         with self._turn:
+            if self._sending:  # called by on_error: the batch at hand still needs its file
+                return
             self._transport.close()
             self._spool.close()
             self._reset()
@@ -173,7 +177,7 @@ class Sender:
         retries_max = self._pace.retries_max
         if retries_max is not None and self._failures > retries_max:
             error = DropError(DropReason.RETRIES_EXHAUSTED, _shown(answer), status=answer.status or None)
-            self._books.dropped(error, [_decoded(message) for message in batch.messages])
+            self._books.dropped(error, [_object(message) for message in batch.messages])
             self._settle(batch)
             return 0.0
         delay_s = wait_s(self._failures, answer.retry_after, datetime.now(UTC), random.random)
@@ -187,7 +191,7 @@ class Sender:
             return
         error = DropError(DropReason.REFUSED, _shown(answer), status=answer.status, code=_code(answer))
         self._set_aside(DropReason.REFUSED, messages)
-        self._books.dropped(error, [_decoded(message) for message in messages], count)
+        self._books.dropped(error, [_object(message) for message in messages], count)
 
     def _settle(self, batch: Batch) -> None:
         if batch.corrupt:
@@ -214,9 +218,13 @@ class Sender:
                 self._adopt_when_due()
 
     def _adopt_when_due(self) -> None:
-        if time.monotonic() >= self._adopt_at:
+        if time.monotonic() < self._adopt_at:
+            return
+        try:
             self._spool.adopt()
-            self._adopt_at = time.monotonic() + ADOPT_INTERVAL_S
+        except OSError as error:
+            log.warning("could not look for spools of dead processes: %s", error)
+        self._adopt_at = time.monotonic() + ADOPT_INTERVAL_S
 
     # --- the thread -------------------------------------------------------------------------------
 
@@ -287,10 +295,6 @@ def _code(answer: Answer) -> str:
     errors = body.get("errors")
     first = errors[0] if isinstance(errors, list) and errors else {}
     return str(body.get("code") or (first.get("code") if isinstance(first, dict) else None) or "")
-
-
-def _decoded(message: bytes) -> dict[str, object]:
-    return _object(message)
 
 
 def _shown(answer: Answer) -> str:

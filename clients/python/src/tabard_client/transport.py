@@ -75,7 +75,7 @@ class Transport:
         try:
             try:
                 return self._exchange(body, headers)
-            except (ConnectionError, http.client.RemoteDisconnected):
+            except (ConnectionError, ssl.SSLError):
                 # A server may close an idle connection at any moment; that is no failed attempt.
                 if not reused:
                     raise
