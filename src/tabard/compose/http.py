@@ -1,6 +1,7 @@
 """Serves an ASGI application of an admin kind with uvicorn until SIGTERM."""
 
 import asyncio
+import signal
 import socket
 from typing import Any
 
@@ -14,6 +15,10 @@ def serve_asgi(app: Any, sock: socket.socket, role: RoleProcess, address: str) -
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5, server_header=False
     )
+
+    # uvicorn raises the signal that stopped it once more when it is done; the role then still has to say goodbye.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
 
     async def serve() -> None:
         async with role.beating(address):

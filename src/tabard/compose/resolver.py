@@ -1,0 +1,68 @@
+"""The resolver on the embedded log and store; it also removes what of the log nobody needs any more."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+
+from tabard.compose.role_process import RoleProcess, stop_on_signals
+from tabard.compose.store import rules_of
+from tabard.log.drivers.sqlite import SqliteLogReader, SqliteRetention
+from tabard.log.progress import FileProgress, replace
+from tabard.log.quarantine import Quarantine
+from tabard.log.retention import RetentionPolicy
+from tabard.resolver.consumer import Parts, Status, run
+from tabard.storage.sqlite.installation import profile_secret
+from tabard.storage.sqlite.store import SqliteStore
+from tabard.telemetry.logging import logger
+
+SWEEP_S: Final = 60.0
+
+
+def run_resolver(role: RoleProcess) -> None:
+    """Resolves until SIGTERM. Raises `StoreLocked` where another resolver writes the store, or `Fenced`."""
+    settings, installation = role.settings, role.installation
+    stop = stop_on_signals()
+    rules = rules_of(settings)
+    store = SqliteStore(installation.store_db, profile_secret(installation), rules)
+    log = SqliteLogReader(installation.log)
+    quarantine = Quarantine(installation.quarantine_db)
+    progress = FileProgress(installation.run / "progress", log.log_id, role.clock)
+    policy = RetentionPolicy(log_retention_s=settings.log_retention_s, log_bytes_max=settings.log_bytes_max)
+    try:
+        with role.announced() as heartbeat:
+            parts = Parts(
+                log=log,
+                store=store,
+                quarantine=quarantine,
+                progress=progress,
+                clock=role.clock,
+                rules=rules,
+                version=version("tabard"),
+                skew_correction=settings.skew_correction,
+                beat=heartbeat.beat,
+                publish=_publisher(role, SqliteRetention(installation.log, progress, policy)),
+            )
+            run(parts, stop)
+    finally:
+        progress.close()
+        quarantine.close()
+        log.close()
+        store.close()
+
+
+def _publisher(role: RoleProcess, retention: SqliteRetention) -> Callable[[Status], None]:
+    path = role.installation.run / "resolver.json"
+    sweep_at_s = role.clock.monotonic_s()
+
+    def publish(status: Status) -> None:
+        nonlocal sweep_at_s
+        replace(path, msgspec.json.encode(status))
+        if role.clock.monotonic_s() >= sweep_at_s:
+            sweep_at_s = role.clock.monotonic_s() + SWEEP_S
+            removed = retention.sweep(role.clock.now_ms())
+            if removed:
+                logger().info("log.segments.removed", segments=len(removed), bytes=sum(each.bytes for each in removed))
+
+    return publish

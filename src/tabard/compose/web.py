@@ -1,0 +1,52 @@
+"""The web role: pages and admin API over read-only handles."""
+
+import hashlib
+import hmac
+from typing import Any, Final
+
+from tabard.compose.controls import Controls
+from tabard.compose.deliveries import DeliveryDesk
+from tabard.compose.http import serve_asgi
+from tabard.compose.listening import address_text, listener
+from tabard.compose.rejections import InstallationRejections
+from tabard.compose.role_process import RoleProcess
+from tabard.compose.status import status
+from tabard.compose.store import identity_reader, message_reader, profile_reader, wait_for_store
+from tabard.storage.sqlite.keys import admin_token
+from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
+from tabard.web.app import create_app
+from tabard.web.deps import Deps, Readers
+
+_SESSION: Final = b"tabard web session"
+
+
+def run_web(role: RoleProcess) -> None:
+    """Serves until SIGTERM."""
+    settings, installation = role.settings, role.installation
+    wait_for_store(role).close()
+    sock = listener(settings.web)
+    token = admin_token(installation)
+
+    def open_readers() -> Readers:
+        return Readers(
+            messages=message_reader(installation),
+            profiles=profile_reader(installation, settings),
+            identity=identity_reader(installation, settings),
+            deliveries=DeliveryDesk(installation),
+            rejections=InstallationRejections(installation),
+            workspace=SqliteWorkspaceReader(installation.workspace_db),
+        )
+
+    def current_status() -> dict[str, Any]:
+        return status(installation, role.clock.now_ms())
+
+    deps = Deps(
+        settings=settings,
+        clock=role.clock,
+        token_is_admin=lambda given: hmac.compare_digest(given.encode(), token.encode()),
+        session_key=hmac.new(token.encode(), _SESSION, hashlib.sha256).digest(),
+        open_readers=open_readers,
+        controls=Controls(installation, role.clock),
+        status=current_status,
+    )
+    serve_asgi(create_app(deps), sock, role, address_text(*sock.getsockname()[:2]))
