@@ -31,7 +31,7 @@ export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): 
     userAgentData: (navigator as { userAgentData?: unknown }).userAgentData,
     locale: navigator.language,
     timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
-    screen: { width, height, density: devicePixelRatio },
+    screen: { width, height },
     library: { name: 'tabard.js', version: VERSION },
     campaign: campaignOf(page.search, clickIds),
     referrer: adReferrer(page.search, store),

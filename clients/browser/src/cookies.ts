@@ -6,7 +6,7 @@ export interface Jar {
   /** Null erases. */
   set(name: string, value: string | null): void;
   /** The domain the cookies are written for, with its leading dot; '' for a cookie of this host alone. */
-  domain(): string;
+  widest(): string;
 }
 
 const find = (name: string): string | null => {
@@ -47,6 +47,6 @@ export const cookieJar = ({ domain, maxage = 365, path = '/', sameSite = 'Lax', 
           (widest() && ';domain=' + domain) +
           (secure ? ';secure' : ''),
       ),
-    domain: widest,
+    widest,
   };
 };

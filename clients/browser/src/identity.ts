@@ -53,7 +53,7 @@ export const createIdentity = ({ local, setLocal, cookie, setCookie, jar }: Stor
     clearTimeout(timer);
     timer = setTimeout(() => {
       const repair = (): void => IDS.forEach((name) => setCookie(name, asId(local(name))));
-      const request: RequestInit = { method: 'POST', body: jar.domain(), mode: 'no-cors', credentials: 'include' };
+      const request: RequestInit = { method: 'POST', body: jar.widest(), mode: 'no-cors', credentials: 'include' };
       fetch(endpoint + '/id', request).then(repair, repair);
     });
   };

@@ -59,6 +59,8 @@ export const createOutbox = (
   let flyingBytes = 0;
   let failures = 0;
   let heldUntil = 0;
+  /** Milliseconds the server asked to be left alone. */
+  let asked = 0;
   /** The page is gone, but for what its last handlers do. */
   let gone = false;
   /** What is sent now has to outlive the page. */
@@ -73,8 +75,8 @@ export const createOutbox = (
     let room = STORED_CHARS_MAX;
     const newestFirst = flying.flat().concat(waiting).map(({ event }) => event).reverse();
     const list = newestFirst.filter((event, at) => at < STORED_MAX && (room -= json(event).length) > 0).reverse();
-    if (list[0]) setLocal(key, { ...others, [tab]: list });
-    else if (before) setLocal(key, others);
+    const all = { ...others, ...(list[0] && { [tab]: list }) };
+    if (list[0] || before) setLocal(key, Object.keys(all)[0] ? all : null);
   };
 
   /** Ends the waiting of the caller, who may be told so before the message is delivered. */
@@ -97,8 +99,14 @@ export const createOutbox = (
     waiting.forEach((ctx) => settle(ctx, open() ? 'waiting' : 'consent'));
   };
 
-  /** Milliseconds until the server may be asked again; a look once a minute where an event will end the pause. */
-  const pause = (): number => (open() && navigator.onLine ? heldUntil - Date.now() : BACKOFF_MAX_MS);
+  /**
+   * Milliseconds until the server may be asked again; a look once a minute where an event will end the pause. A page
+   * that leaves does not wait for its own backoff, only for what the server asked.
+   */
+  const pause = (): number => {
+    if (!open() || !navigator.onLine) return BACKOFF_MAX_MS;
+    return leaving && !asked ? 0 : heldUntil - Date.now();
+  };
 
   /** Puts what the server could not take now back in front. */
   const retryLater = (ctxs: Ctx[], retryAfter: number): void => {
@@ -107,7 +115,8 @@ export const createOutbox = (
     // Requests that failed side by side are one failure.
     if (retryAfter || pause() <= 0) {
       const backoff = Math.min(BACKOFF_MAX_MS, 500 * 2 ** failures++) * (0.75 + Math.random() / 2);
-      heldUntil = Date.now() + (Math.min(retryAfter, RETRY_AFTER_MAX_S) * 1e3 || backoff);
+      asked = Math.min(retryAfter, RETRY_AFTER_MAX_S) * 1e3;
+      heldUntil = Date.now() + (asked || backoff);
     }
     schedule(pause());
   };
