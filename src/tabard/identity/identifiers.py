@@ -34,8 +34,14 @@ BLOCKED: Final = frozenset(
 """Values that identify nobody, in lower case; besides them whatever consists of zeros and dashes only."""
 
 
-def usable(value: Any, blocked: frozenset[str] = BLOCKED) -> str | None:
-    """The trimmed text of an identifying value; None for what is no text or integer, empty, or blocked."""
+NONE: Final[frozenset[str]] = frozenset()
+
+
+def usable(value: Any, blocked: frozenset[str] = NONE) -> str | None:
+    """The trimmed text of an identifying value; None for what is no text or integer, empty, or blocked.
+
+    `blocked` (lower case) comes on top of the built-in list, here and below.
+    """
     if isinstance(value, str):
         text = value.strip()
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -43,10 +49,10 @@ def usable(value: Any, blocked: frozenset[str] = BLOCKED) -> str | None:
     else:
         return None
     bare = text.strip("\"'").lower()
-    return None if _ONLY_ZEROS.fullmatch(bare) or bare in blocked else text
+    return None if _ONLY_ZEROS.fullmatch(bare) or bare in BLOCKED or bare in blocked else text
 
 
-def named(value: Any, blocked: frozenset[str] = BLOCKED) -> str | None:
+def named(value: Any, blocked: frozenset[str] = NONE) -> str | None:
     """The identifier that a userId names: `email:` in lower case if it looks like an address, else `user:`."""
     text = usable(value, blocked)
     if text is None:
@@ -54,7 +60,7 @@ def named(value: Any, blocked: frozenset[str] = BLOCKED) -> str | None:
     return f"email:{text.lower()}" if looks_like_email(text) else f"user:{text}"
 
 
-def anonymous(value: Any, blocked: frozenset[str] = BLOCKED) -> str | None:
+def anonymous(value: Any, blocked: frozenset[str] = NONE) -> str | None:
     """The identifier that an anonymousId names."""
     text = usable(value, blocked)
     return None if text is None else f"anon:{text}"

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from tabard.identity.controls import LEAVING, SEMANTIC, Control, controls_of, object_key, object_named
-from tabard.identity.identifiers import BLOCKED, Kind, anonymous, named
+from tabard.identity.identifiers import NONE, Kind, anonymous, named
 from tabard.message.traits import canonical_trait
 from tabard.message.types import CONTROL, Message, Trust
 
@@ -19,12 +19,12 @@ Stamp = tuple[int, str]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The settings of the rules: L, K and M (§3.3) and the values that never identify (§3.1, A3)."""
+    """The settings of the rules: L, K and M (§3.3), and values that never identify besides the built-in ones (A3)."""
 
     max_alias: int = 10
     max_owners: int = 5
     max_claims: int = 1000
-    blocked: frozenset[str] = BLOCKED
+    blocked: frozenset[str] = NONE
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):

@@ -153,4 +153,16 @@ class StoreWriter(Protocol):
         """
         ...
 
+    def erase(self, limit: int) -> int:
+        """Overwrites what deletes made dead, of at most `limit` identifiers; how many were done."""
+        ...
+
+    def marks(self) -> int:
+        """How many identifiers wait for the projector (at most 100,000 are counted)."""
+        ...
+
+    def sync(self) -> None:
+        """Makes everything committed so far durable; only then may the log let go of it."""
+        ...
+
     def close(self) -> None: ...

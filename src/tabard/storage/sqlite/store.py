@@ -62,6 +62,7 @@ class SqliteStore:
         self.keys = Keys(secret)
         self.nodes = Nodes(self.database, self.keys)
         self.sources = Sources(self.database)
+        self.sources.reload()
         self.archive = Archive(self.database, self.nodes, self.sources)
         self.facts = Facts(self.database, self.nodes, rules)
         self._rebuilder = Rebuilder(self.facts, self.archive)
@@ -119,6 +120,18 @@ class SqliteStore:
         except BaseException:
             self._forget(everything=True)
             raise
+
+    def marks(self) -> int:
+        """How many identifiers wait for the projector (at most 100,000 are counted)."""
+        return int(self.database.execute(SQL["marks_left"]).get)
+
+    def sync(self) -> None:
+        """Makes everything committed so far durable. What was moved out of the WAL was synced when it was."""
+        wal = os.open(f"{self.database.filename}-wal", os.O_RDWR)
+        try:
+            os.fdatasync(wal)
+        finally:
+            os.close(wal)
 
     def dump(self) -> dict[str, Any]:
         """The whole state in the shape of spec/identity/examples.json; every mark must be done."""

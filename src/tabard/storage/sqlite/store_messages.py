@@ -53,7 +53,6 @@ class Sources:
         self._database = database
         self._numbers: dict[str, int] = {}
         self.names: dict[int, str] = {}
-        self.reload()
 
     def reload(self) -> None:
         """Reads them again: another process may have added some."""

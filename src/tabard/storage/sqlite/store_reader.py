@@ -27,6 +27,10 @@ class SqliteMessageReader:
         self._database = connect(path, read_only=True)
         self._sources = Sources(self._database)
 
+    def is_made(self) -> bool:
+        """Whether the resolver has laid out the file yet: until then nothing else may be asked."""
+        return self._database.execute(SQL["is_made"]).get is not None
+
     def log_id(self) -> str | None:
         """The log the positions belong to; None before the first message."""
         held = self._database.execute(SQL["meta"], ("log_id",)).get

@@ -164,3 +164,7 @@ LIMIT ?
 SELECT id FROM node INDEXED BY node_email WHERE kind = 1 AND text >= ? AND text < ? ORDER BY text LIMIT 1000
 -- name: node_flags
 SELECT flags FROM node WHERE id = ?
+-- name: is_made
+SELECT 1 FROM sqlite_schema WHERE name = 'erasure'
+-- name: marks_left
+SELECT count(*) FROM (SELECT 1 FROM dirty LIMIT 100000)
