@@ -42,7 +42,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes of the writer's database memory, in KiB and pages; measured by benchmarks/resolver.py."""
 
     cache_kib: int = 64 * 1024
-    mmap_bytes: int = 1 << 32
+    mmap_bytes: int = 0
     checkpoint_pages: int = 16_384
 
 

@@ -1,0 +1,143 @@
+"""The resolver alone: messages a second and core, look-up times, bytes a person, cost as the store grows.
+
+`python -m benchmarks.resolver [--messages N] [--no-projector] [--profile] [--folder DIR]`. Bounded by default.
+"""
+
+import argparse
+import cProfile
+import json
+import pstats
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from benchmarks.people import Population
+from tabard.identity.rules import Rules
+from tabard.resolver.stages import resolve
+from tabard.storage.interface import Consumed
+from tabard.storage.sqlite.store import SqliteStore
+from tabard.storage.sqlite.store_profiles import SqliteProfileReader
+
+SECRET = b"k" * 32
+BATCH = 8192
+RULES = Rules()
+
+
+class Run:
+    """One store that grows; CPU is that of this process, without making the messages up."""
+
+    def __init__(self, folder: Path, *, projector: bool) -> None:
+        self.path = folder / "store.db"
+        self.store = SqliteStore(self.path, SECRET, RULES)
+        self.store.begin("bench")
+        self.population = Population()
+        self.projector = projector
+        self.spent: dict[str, float] = {"decode": 0.0, "store": 0.0, "project": 0.0}
+        self.wall_s = 0.0
+
+    def grow(self, messages: int) -> dict[str, Any]:
+        """Adds so many messages; what it took."""
+        before, wall, made = dict(self.spent), self.wall_s, self.population.messages
+        while self.population.messages - made < messages:
+            self._commit(min(BATCH, messages - (self.population.messages - made)))
+        spent = {name: seconds - before[name] for name, seconds in self.spent.items()}
+        cpu = sum(spent.values())
+        return {
+            "stored": self.population.messages,
+            "people": self.population.people,
+            "messages_per_cpu_s": round(messages / cpu),
+            "messages_per_s": round(messages / (self.wall_s - wall)),
+            "us_a_message": {name: round(seconds / messages * 1e6, 1) for name, seconds in spent.items()},
+        }
+
+    def _commit(self, count: int) -> None:
+        first = self.population.messages
+        entries = self.population.entries(count)
+        started = time.monotonic()
+        resolved, _ = self._timed("decode", lambda: resolve(entries, RULES, skew_correction=True))
+        received = resolved[-1].message.received_at
+        consumed = [Consumed(1, first, first + count, received)]
+        self._timed("store", lambda: self.store.apply(resolved, consumed))
+        if self.projector:
+            self._timed("project", self._project)
+        self.wall_s += time.monotonic() - started
+
+    def _project(self) -> None:
+        while self.store.project(2000) == 2000:  # noqa: PLR2004 - a full round
+            pass
+
+    def _timed(self, name: str, what: Callable[[], Any]) -> Any:
+        started = time.process_time()
+        answer = what()
+        self.spent[name] += time.process_time() - started
+        return answer
+
+    def look_ups(self, count: int = 3000) -> dict[str, float]:
+        """Profile look-ups by any identifier from a connection of their own, in milliseconds."""
+        reader = SqliteProfileReader(self.path, SECRET, RULES)
+        random = Random(7)
+        times = []
+        for _ in range(count):
+            person = random.randrange(self.population.people)
+            names = (f"user:user-{person}", f"anon:{person * 4:032x}", f"email:lead{person}@mail.example")
+            started = time.perf_counter()
+            reader.profile(random.choice(names))
+            times.append((time.perf_counter() - started) * 1e3)
+        reader.close()
+        times.sort()
+        return {"p50": round(times[count // 2], 3), "p99": round(times[count * 99 // 100], 3)}
+
+    def sizes(self) -> dict[str, float]:
+        """Bytes a message of the archive, and a person besides it."""
+        run = self.store.database.execute
+        size = {str(name): int(total) for name, total in run("SELECT name, sum(pgsize) FROM dbstat GROUP BY name")}
+        archive = size["message"] + size["seen_message"]
+        return {
+            "archive_bytes_a_message": round(archive / self.population.messages),
+            "other_bytes_a_person": round((sum(size.values()) - archive) / self.population.people),
+        }
+
+
+def main() -> None:
+    """Prints one JSON line a size."""
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        run = Run(Path(folder), projector=not options.no_projector)
+        profile = cProfile.Profile() if options.profile else None
+        if profile:
+            profile.enable()
+        for size in _sizes(options.messages):
+            print(json.dumps(run.grow(size - run.population.messages)), flush=True)
+        if profile:
+            profile.disable()
+            pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+        print(json.dumps({"look_up_ms": run.look_ups(), **run.sizes(), "peak_mib": _peak_mib()}))
+        run.store.close()
+
+
+def _sizes(messages: int) -> list[int]:
+    steps = [
+        n for n in (50_000, 100_000, 250_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000) if n < messages
+    ]
+    return [*steps, messages]
+
+
+def _peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=250_000)
+    parser.add_argument("--no-projector", action="store_true")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--folder", default=None)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
