@@ -124,7 +124,7 @@ def round_of(name: str, server: Server, core: int) -> Cost:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.python_client", name, server.url, str(core)],
-            env={**os.environ, "TABARD_SPOOL_DIR": spool},
+            env={**os.environ, "XDG_STATE_HOME": spool},
             stdout=subprocess.PIPE,
             timeout=ROUND_TIMEOUT_S,
             check=True,

@@ -20,9 +20,8 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture
 def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where every client of this test spools, also one that names no folder."""
-    directory = tmp_path / "spool"
-    monkeypatch.setenv("TABARD_SPOOL_DIR", str(directory))
-    return directory
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "tabard" / "spool"
 
 
 @pytest.fixture

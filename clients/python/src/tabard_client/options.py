@@ -67,7 +67,7 @@ class Options:
 
     durable: bool = False  # fsync each call: survives power loss, at the disk's speed
     memory_only_can_lose: bool = False  # no spool file: what waits dies with the process
-    spool_dir: str | os.PathLike[str] | None = None  # default: TABARD_SPOOL_DIR, else the user's state folder
+    spool_dir: str | os.PathLike[str] | None = None  # default: in the user's state folder
     spool_bytes_max: int = 512 * 1024 * 1024  # a process; the newest message is dropped when full
     exit_timeout_s: float = 5.0  # how long the interpreter's end waits for the server
 
@@ -102,7 +102,7 @@ class Options:
 def spool_directory(host: str, write_key: str, given: str | os.PathLike[str] | None) -> Path:
     """The folder of this server and key; the name holds a hash, never the key."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    base = given or os.environ.get("TABARD_SPOOL_DIR") or Path(state) / "tabard" / "spool"
+    base = given or Path(state) / "tabard" / "spool"
     return Path(base) / _name(host, write_key)
 
 
