@@ -83,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 4 * 86_400
     retry_after_max_s: Annotated[int, _about("Longest Retry-After that is obeyed.", ge=0)] = 86_400
     in_flight_max: Annotated[int, _about("Messages on their way to one destination at once.", ge=1)] = 1000
+    usage_calls_max: Annotated[int, _about("Calls a month above which `tabard usage` warns; 0 = never.", ge=0)] = 0
+    usage_people_max: Annotated[int, _about("People a month above which `tabard usage` warns; 0 = never.", ge=0)] = 0
     alarm_url: Annotated[
         str, _about("URL that gets a POST when lag, dead letters, disk or a breaker need a person.")
     ] = ""

@@ -1,0 +1,87 @@
+"""`tabard status`, `rejected` and `usage`: how it goes."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tabard.clock import SystemClock
+from tabard.commands.frame import data_option, example, json_option, print_json, print_table
+from tabard.compose.rejections import InstallationRejections
+from tabard.compose.sources import named_source
+from tabard.compose.status import status as status_of
+from tabard.compose.usage import usage as usage_of
+from tabard.storage.sqlite.installation import open_installation
+
+
+@click.command(epilog=example("tabard status", "tabard status --json"))
+@data_option
+@json_option
+def status(data: Path, as_json: bool) -> None:
+    """Show roles, lags, books and what needs a person."""
+    document = status_of(open_installation(data), SystemClock().now_ms())
+    if as_json:
+        print_json(document)
+        return
+    print_table(("ROLE", "STATE", "PID", "RESTARTS", "ADDRESS"), map(_role, document["roles"]))
+    books = document["books"]
+    click.echo(
+        f"\n{books['accepted']} accepted = {books['stored']} stored + {books['duplicate']} duplicate + "
+        f"{books['conflicting']} conflicting + {books['quarantined']} quarantined + {books['unresolved']} unresolved\n"
+    )
+    print_table(
+        ("DESTINATION", "STATE", "DELIVERED", "FILTERED", "PARKED", "DEAD", "LAG"), map(_line, document["destinations"])
+    )
+    for warning in document["warnings"]:
+        click.echo(f"! {warning}")
+
+
+@click.command(epilog=example("tabard rejected --limit 20", "tabard rejected --source shop --json"))
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@click.option("--source", "source_name", help="Only this source's.")
+@data_option
+@json_option
+def rejected(limit: int, source_name: str | None, data: Path, as_json: bool) -> None:
+    """Show the newest calls that the door refused, with reason and fix."""
+    installation = open_installation(data)
+    source = named_source(data, source_name).id if source_name else None
+    found = InstallationRejections(installation).newest(limit, source)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("RECEIVED", "SOURCE", "CODE", "MESSAGE"),
+        ((each["receivedAt"], each["source"], each["code"], each["message"]) for each in found),
+    )
+
+
+@click.command(epilog=example("tabard usage", "tabard usage --month 2026-11 --json"))
+@click.option("--month", type=click.DateTime(["%Y-%m"]), help="The month, as 2026-11; this one unless given.")
+@data_option
+@json_option
+def usage(month: datetime | None, data: Path, as_json: bool) -> None:
+    """Count a month's calls by source and type, and its distinct people; warn above the soft limits."""
+    at = month or datetime.now(UTC)
+    document = usage_of(open_installation(data), at.year, at.month)
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        ("SOURCE", "TYPE", "CALLS"), ((each["source"], each["type"], each["calls"]) for each in document["rows"])
+    )
+    click.echo(f"\n{document['month']}: {document['calls']} calls, {document['people']} people")
+    for warning in document["warnings"]:
+        click.echo(f"! {warning}")
+
+
+def _role(role: dict[str, Any]) -> tuple[Any, ...]:
+    state = "running" if role["running"] else "down"
+    return role["name"], "crash loop" if role["crashLooping"] else state, role["pid"], role["restarts"], role["address"]
+
+
+def _line(destination: dict[str, Any]) -> tuple[Any, ...]:
+    books, delivery = destination["books"], destination["delivery"]
+    lag = f"{delivery['lagMs'] / 1000:.1f} s" if "lagMs" in delivery else "-"
+    terms = (books.get(term, 0) for term in ("delivered", "filtered", "parked", "dead"))
+    return destination["name"], delivery.get("state", "-"), *terms, lag
