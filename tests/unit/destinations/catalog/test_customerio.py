@@ -158,6 +158,7 @@ async def test_pages_are_named_by_url_and_screens_by_name() -> None:
     assert (body["action"], body["name"]) == ("page", "https://a.b/c")
     body = await JOURNEYS.body(page | {"properties": {}, "context": {"page": {"url": "https://a.b/d"}}})
     assert body["name"] == "https://a.b/d"
+    assert (await JOURNEYS.body(page | {"properties": {}, "name": "Pricing"}))["name"] == "Pricing"
     body = await JOURNEYS.body({"type": "screen", "userId": "u1", "name": "Home", "properties": {"x": 1}})
     assert (body["action"], body["name"], body["attributes"]) == ("screen", "Home", {"x": 1})
 
@@ -179,6 +180,11 @@ async def test_a_device_is_added_with_the_properties_as_its_attributes(event: st
             "attributes": {"color": "red", "app_version": "1.2"},
         },
     }
+
+
+async def test_a_device_of_another_apple_platform_gets_its_pushes_as_ios() -> None:
+    body = await JOURNEYS.body(track("Device Created or Updated", context={"device": {"token": "T", "type": "iPadOS"}}))
+    assert body["device"]["platform"] == "ios"
 
 
 async def test_a_device_among_the_properties_is_found_as_well() -> None:

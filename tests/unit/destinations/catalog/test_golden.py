@@ -3,6 +3,7 @@
 TABARD_RECORD=1 records them anew: read the difference before you commit it.
 """
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -28,10 +29,10 @@ async def requests_of(slug: str, case: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("path", "index"), CASES, ids=lambda value: getattr(value, "stem", str(value)))
-async def test_requests_are_as_recorded(path: Path, index: int) -> None:
+def test_requests_are_as_recorded(path: Path, index: int) -> None:
     recorded = json.loads(path.read_text("utf-8"))
     case = recorded["cases"][index]
-    requests = await requests_of(path.stem, case)
+    requests = asyncio.run(requests_of(path.stem, case))
     if os.environ.get("TABARD_RECORD"):
         case["requests"] = requests
         path.write_text(json.dumps(recorded, indent=2, ensure_ascii=False) + "\n", "utf-8")

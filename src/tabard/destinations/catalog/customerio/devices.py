@@ -24,9 +24,13 @@ _TOKEN = Field(
 )
 
 
+# Journeys knows two platforms; a push to any of these goes through Apple.
+_OTHER_APPLE = frozenset({"ipados", "tvos", "visionos", "watchos"})
+
+
 def _saved_device(call: Call) -> dict[str, Any]:
     payload = call.payload
-    device: dict[str, Any] = {"token": payload["device_id"], "platform": payload["platform"]}
+    device: dict[str, Any] = {"token": payload["device_id"], "platform": _platform(payload["platform"])}
     if "last_used" in payload:
         device["last_used"] = payload["last_used"]
     attributes = in_seconds(payload.get("attributes", {}), payload)
@@ -38,6 +42,10 @@ def _saved_device(call: Call) -> dict[str, Any]:
         device["attributes"] = attributes
     identifiers = person_identifiers(payload["person_id"])
     return {"type": "person", "action": "add_device", "identifiers": identifiers, "device": device}
+
+
+def _platform(name: str) -> str:
+    return "ios" if name in _OTHER_APPLE else name
 
 
 CREATE_UPDATE_DEVICE = entity_action(

@@ -67,6 +67,14 @@ TRACK_EVENT = entity_action(
     },
 )
 
+
+def _first_of(*paths: str) -> dict[str, Any]:
+    """The first of the values that is there."""
+    path, *others = paths
+    value = {"@path": path}
+    return {"@if": {"exists": value, "then": value, "else": _first_of(*others)}} if others else value
+
+
 TRACK_PAGE_VIEW = entity_action(
     slug="trackPageView",
     title="Track Page View",
@@ -79,15 +87,9 @@ TRACK_PAGE_VIEW = entity_action(
         "url": Field(
             label="Page URL",
             type="string",
-            description="Names the page view.",
+            description="Names the page view; the page's name stands in for it.",
             required=True,
-            default={
-                "@if": {
-                    "exists": {"@path": "$.properties.url"},
-                    "then": {"@path": "$.properties.url"},
-                    "else": {"@path": "$.context.page.url"},
-                }
-            },
+            default=_first_of("$.properties.url", "$.context.page.url", "$.name"),
         ),
         "event_id": _EVENT_ID,
         "timestamp": TIMESTAMP,
