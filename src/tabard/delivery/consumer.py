@@ -123,9 +123,13 @@ class Consumer:
         if self._lanes.join(entry):
             self._go_on(entry, now_ms)
             return
-        for first in self._lanes.crowded_by(entry, self.shared.limits.waiting_max):
-            if first.phase in (Phase.FAILING, Phase.SENDING, Phase.LOADING):
-                self._give_up_order(first, now_ms)
+        for first in self._lanes.first_before(entry):
+            self._relieve(first, now_ms)
+
+    def _relieve(self, first: Entry, now_ms: int) -> None:
+        """Gives up the order behind a failing message when too many wait for it."""
+        if first.phase is Phase.FAILING and self._lanes.waiting_behind(first) > self.shared.limits.waiting_max:
+            self._give_up_order(first, now_ms)
 
     def _go_on(self, entry: Entry, now_ms: int) -> None:
         """Takes an entry to its next step, past those that need no sending, or to its end."""
@@ -169,7 +173,7 @@ class Consumer:
         waits = self._ready.due_at(shared.compiled.options.batch_wait_s * 1000)
         if waits is not None:
             moments.append(waits)
-        if shared.breaker.is_open and (self._rows or self._window):
+        if shared.breaker.is_open and not shared.breaker.probing and (self._rows or self._window):
             moments.append(float(shared.breaker.probe_at))
         if not self._ready.is_empty():
             held = shared.pace.wait_s(now_ms / 1000)
@@ -274,10 +278,14 @@ class Consumer:
         self._good_at = now_ms
         breaker = self.shared.breaker
         rested = now_ms - breaker.opened_at
-        if breaker.succeeded():
-            for entry in (*self._window, *self._rows.values()):
-                if entry.since:
-                    entry.since += rested
+        if not breaker.succeeded():
+            return
+        for entry in (*self._window, *self._rows.values()):
+            if entry.since:
+                entry.since += rested
+        for entry in self._window:
+            if entry.phase is Phase.FAILING:
+                self._try_again(entry, now_ms)
 
     def _fail(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         entry.attempts += 1
@@ -299,6 +307,8 @@ class Consumer:
             self._wake(now_ms + self._order_patience_ms(), entry, for_order=True)
         if entry.has_row:
             self._changed[entry.position] = entry
+        if not entry.late:
+            self._relieve(entry, now_ms)
 
     def _order_patience_ms(self) -> int:
         own = self.shared.compiled.options.order_patience_s

@@ -83,12 +83,14 @@ class Lanes(Generic[S]):
         first.followers.clear()
         return freed
 
-    def crowded_by(self, newcomer: S, waiting_max: int) -> list[S]:
-        """The messages that are first in a lane of the newcomer with more than `waiting_max` behind them."""
-        if newcomer.ahead == 0:
-            return []
+    def waiting_behind(self, first: S) -> int:
+        """How many stand in the fullest lane of a message that is first in all of its lanes."""
+        return max((self._crowded[key][0] for key in first.keys if key in self._crowded), default=0)
+
+    def first_before(self, newcomer: S) -> list[S]:
+        """Who is first in the lanes of a message that waits, as far as they are first everywhere."""
         crowds = (self._crowded.get(key) for key in newcomer.keys)
-        return [crowd[1] for crowd in crowds if crowd and crowd[0] > waiting_max and crowd[1].ahead == 0]
+        return [crowd[1] for crowd in crowds if crowd and crowd[1].ahead == 0 and crowd[1] is not newcomer]
 
     def __len__(self) -> int:
         """How many lanes are in use."""
