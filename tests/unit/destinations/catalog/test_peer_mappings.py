@@ -1,6 +1,6 @@
 """A team can bring its mappings along: those of the field's library run on our actions of the same name.
 
-All default mappings recorded from it (action_payloads.json) compile, and every event they take we take too.
+All default triggers and mappings recorded from it (action_payloads.json) compile, and every event they take we take.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,10 @@ async def test_the_librarys_default_mappings_run_unchanged(peer: Callable[[str],
         if not action["id"].startswith(f"{slug}/") or action["id"] in LEFT_OUT:
             continue
         brought = compile_subscription(
-            destination, action=action["id"].split("/")[1], subscribe="type != null", mapping=action["mapping"]
+            destination,
+            action=action["id"].split("/")[1],
+            subscribe=action.get("subscribe") or "type != null",
+            mapping=action["mapping"],
         )
         for case in action["cases"]:
             if "invalid" in case:
