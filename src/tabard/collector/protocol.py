@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._deaf = False  # what still comes in is thrown away
         self._reading = True
+        self._unread = False  # the client does not take our answers
         # the request that comes in
         self._in_head = True
         self._head_fed_bytes = 0
@@ -157,15 +158,13 @@ class Connection(asyncio.Protocol):
             self._wire_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request itself was complete and is being answered; we speak nothing but HTTP/1.1 after it.
-            self._deaf, self._keep_open = True, False
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as problem:
             self._refuse(self._shared.respond.malformed(f"this is no HTTP request: {problem}"))
             return
-        limit = self._shared.settings.header_bytes_max
-        if (self._in_head and self._head_fed_bytes > limit) or self._head_bytes > limit:
-            self._refuse(self._shared.respond.head_too_large(limit))
+        if self._in_head and self._head_fed_bytes > self._shared.settings.header_bytes_max:
+            self._refuse_head()
         elif self._wire_bytes > self._shared.wire_bytes_max:
             self._refuse_body()
 
@@ -200,6 +199,9 @@ class Connection(asyncio.Protocol):
         shared = self._shared
         self._in_head = False
         self._wire_bytes = 0
+        if self._head_bytes > shared.settings.header_bytes_max:
+            self._refuse_head()
+            return
         self.deadline = shared.now() + shared.settings.body_timeout_s
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._answering is None:
             self._transport.write(_CONTINUE)
@@ -218,7 +220,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is complete."""
-        if self._deaf:
+        if self._deaf or self._parser.should_upgrade():
             return
         body = self._body
         request = Request(
@@ -234,11 +236,22 @@ class Connection(asyncio.Protocol):
         self._head_fed_bytes = self._body_bytes = self._wire_bytes = 0
         if self._no_room:
             self._refuse(self._shared.respond.unavailable("busy", "too many bodies are held: come again", 1))
-        elif self._answering is None:
+        elif self._answering is None and not self._unread:
             self._ask(request, keep_open)
         else:
             self._waiting.append((request, keep_open))
             self._pause()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Reads the request as if it had not asked for another protocol; the parser leaves its body out otherwise."""
+        if self._parser.get_method() == b"CONNECT":
+            self._refuse(self._shared.respond.malformed("this is no proxy"))
+            return
+        kept = ((name, value) for name, value in self._headers.items() if name not in (b"upgrade", b"connection"))
+        head = b"%s %s HTTP/1.1\r\n" % (self._parser.get_method(), self._url)
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_head, self._head_fed_bytes = True, 0
+        self.data_received(head + b"".join(b"%s: %s\r\n" % header for header in kept) + b"\r\n" + rest)
 
     # -- answers
 
@@ -269,9 +282,9 @@ class Connection(asyncio.Protocol):
             self._wait_for_request()
 
     def _ask_next(self) -> None:
-        if self._waiting and self._answering is None and not self._lost:
+        if self._waiting and self._answering is None and not (self._lost or self._unread):
             self._ask(*self._waiting.popleft())
-        if not self._waiting:
+        if not self._waiting and not self._unread:
             self._resume()
 
     def _wait_for_request(self) -> None:
@@ -292,6 +305,9 @@ class Connection(asyncio.Protocol):
         elif not self._lost:
             self._transport.write(answer.head + _CLOSE + answer.body)
             self._hang_up()
+
+    def _refuse_head(self) -> None:
+        self._refuse(self._shared.respond.head_too_large(self._shared.settings.header_bytes_max))
 
     def _refuse_body(self) -> None:
         """Has the door refuse a body that is far too long without waiting for its end."""
@@ -319,7 +335,7 @@ class Connection(asyncio.Protocol):
         """The deadline is over: says so where a request was begun, and ends the connection."""
         if self._answering is not None and self._shared.now() < self._answer_by:
             self.deadline = self._answer_by
-        elif self._deaf or self._answering is not None:
+        elif self._deaf or self._unread or self._answering is not None:
             self._transport.abort()
         elif self._in_head and not self._head_fed_bytes:
             self._transport.close()
@@ -344,14 +360,15 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read: nothing more is read from it, and it has as long as for a body to go on."""
+        self._unread = True
         self._pause()
         self.deadline = self._shared.now() + self._shared.settings.body_timeout_s
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        if not self._waiting:
-            self._resume()
+        self._unread = False
         self._wait_for_request()
+        self._ask_next()
 
     def _pause(self) -> None:
         if self._reading:
