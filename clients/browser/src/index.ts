@@ -57,8 +57,9 @@ class Buffered implements PromiseLike<[Analytics, undefined]> {
     done?: ((value: [Analytics, undefined]) => A | PromiseLike<A>) | null,
     failed?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): PromiseLike<A | B> {
-    const live = onServer() ? Promise.resolve(this) : this.whenLive((started) => started);
-    return live.then((analytics): [Analytics, undefined] => [analytics as Analytics, undefined])
+    // Never resolved with this object itself: it is thenable, and a promise would follow it for ever.
+    const live = onServer() ? Promise.resolve(undefined) : this.whenLive((started) => started);
+    return live.then((analytics): [Analytics, undefined] => [(analytics ?? this) as Analytics, undefined])
       .then(done, failed);
   }
 

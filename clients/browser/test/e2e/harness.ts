@@ -22,21 +22,22 @@ export interface World {
   context: BrowserContext;
   page: Page;
   recorder: Recorder;
+  tabard: Tabard;
   /** Console lines of all pages of this test. */
   lines: string[];
 }
 
 let browser: Browser;
-let tabard: Tabard | undefined;
+let tabard: Tabard;
 let recorder: Recorder;
 
-/** Starts what all tests of a file share. `TABARD_BIN` names the server; without it the recorder answers itself. */
+/** Starts what all tests of a file share: chromium, a real Tabard, and the recorder that stands before it. */
 export const setUp = (): void => {
   before(async () => {
     if (!existsSync(CHROMIUM)) throw new Error(`no chromium at ${CHROMIUM}: apt-get install chromium, or set TABARD_CHROMIUM`);
     browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     tabard = await startTabard();
-    recorder = await new Recorder(tabard?.collectorUrl, tabard?.writeKey).start();
+    recorder = await new Recorder(tabard.collectorUrl, tabard.writeKey).start();
   });
   after(async () => {
     await browser?.close();
@@ -58,7 +59,7 @@ export const inBrowser = (behaviour: string, run: (world: World) => Promise<void
     context.on('page', watch);
     const page = await context.newPage();
     try {
-      await run({ context, page, recorder, lines });
+      await run({ context, page, recorder, tabard, lines });
     } catch (error) {
       if (lines.length) console.error(`console of "${behaviour}":\n${lines.join('\n')}`);
       throw error;

@@ -1,6 +1,6 @@
 /**
- * The server of the tests: serves the site's pages and stands before the collector. It notes every request, can answer
- * with faults, and passes the rest on to a real Tabard where one runs; else it answers 200 itself (a test double).
+ * The server of the tests: serves the site's pages and stands before a real Tabard. It notes every request, answers
+ * with faults where a test asks for them, and passes the rest on.
  */
 import { createServer, request as forward, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -55,16 +55,18 @@ export class Recorder {
   readonly seen: Seen[] = [];
   /** Decides on each call: undefined lets it through. */
   fault: ((seen: Seen) => Fault | undefined) | undefined;
-  /** Load options inlined in the served script. */
+  /** Load options inlined in the served script; with any, the script comes from here instead of from Tabard. */
   settings: Record<string, unknown> = {};
+  /** Asked of Tabard instead of what the browser accepts. */
+  acceptEncoding: string | undefined;
   /** The site's pages and files, by path. */
   readonly site = new Map<string, Answer>();
   port = 0;
   private readonly server = createServer((incoming, outgoing) => void this.take(incoming, outgoing));
 
   constructor(
-    readonly upstream?: string,
-    readonly writeKey = 'wk_test',
+    readonly upstream: string,
+    readonly writeKey: string,
   ) {}
 
   async start(): Promise<this> {
@@ -83,6 +85,7 @@ export class Recorder {
     this.site.clear();
     this.fault = undefined;
     this.settings = {};
+    this.acceptEncoding = undefined;
   }
 
   url(path = '/', host = 'shop.site.localhost'): string {
@@ -150,27 +153,32 @@ export class Recorder {
   }
 
   private collector(incoming: IncomingMessage, target: string, body: Buffer): Promise<Answer> | Answer {
-    if (/^\/v1\/(analytics-js|js)\/|^\/analytics\.js\//.test(target) && (!this.upstream || Object.keys(this.settings).length))
+    if (target.endsWith('/analytics.min.js') && Object.keys(this.settings).length)
       return {
         headers: { 'content-type': 'text/javascript; charset=utf-8', 'access-control-allow-origin': '*' },
         body: `${SCRIPT}(${JSON.stringify({ writeKey: this.writeKey, ...this.settings })});`,
       };
-    if (this.upstream && target.startsWith('/v1/')) return pass(this.upstream, incoming, target, body);
-    if (target.startsWith('/v1/')) return { headers: { ...CORS, 'content-type': 'application/json' }, body: '{"success":true}' };
+    if (/^\/(v1|analytics\.js)\//.test(target)) return this.pass(incoming, target, body);
     return { status: 404 };
+  }
+
+  private pass(incoming: IncomingMessage, target: string, body: Buffer): Promise<Answer> {
+    const encoding = this.acceptEncoding ? { 'accept-encoding': this.acceptEncoding } : {};
+    // The next page of a test may want other settings in its script.
+    const cached = target.endsWith('.js') ? { 'cache-control': 'no-store' } : {};
+    return pass(this.upstream + target, incoming.method, { ...incoming.headers, ...encoding }, body, cached);
   }
 }
 
-const pass = (upstream: string, incoming: IncomingMessage, target: string, body: Buffer): Promise<Answer> =>
+const pass = (url: string, method: string | undefined, headers: IncomingMessage['headers'], body: Buffer, changed: object): Promise<Answer> =>
   new Promise((resolve) => {
-    const headers = { ...incoming.headers, 'x-forwarded-host': incoming.headers.host };
-    const outgoing = forward(upstream + target, { method: incoming.method, headers }, (response) => {
+    const outgoing = forward(url, { method, headers }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () =>
         resolve({
           status: response.statusCode ?? 502,
-          headers: response.headers as Record<string, string | string[]>,
+          headers: { ...(response.headers as Record<string, string | string[]>), ...changed },
           body: Buffer.concat(chunks),
         }),
       );

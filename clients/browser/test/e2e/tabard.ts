@@ -1,5 +1,11 @@
 /** A real Tabard on the embedded drivers, in a folder of its own. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const OURS = join(import.meta.dirname, '../../../../.venv/bin/tabard');
 
 export interface Tabard {
   collectorUrl: string;
@@ -7,10 +13,49 @@ export interface Tabard {
   stop: () => Promise<void>;
 }
 
-/** The server that `TABARD_BIN` names, or undefined without it. */
-export const startTabard = async (): Promise<Tabard | undefined> => {
-  const bin = process.env.TABARD_BIN;
-  if (!bin) return undefined;
-  void spawn;
-  return undefined;
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+
+const answers = async (url: string): Promise<boolean> => {
+  try {
+    return (await fetch(url)).ok;
+  } catch {
+    return false;
+  }
+};
+
+/** Starts the server that `TABARD_BIN` names (default: this checkout's), with one source of a browser's trust. */
+export const startTabard = async (): Promise<Tabard> => {
+  const bin = process.env.TABARD_BIN ?? OURS;
+  if (!existsSync(bin)) throw new Error(`no server at ${bin}: run make setup, or set TABARD_BIN`);
+  const data = mkdtempSync(join(tmpdir(), 'tabard-browser-'));
+  const [collect, web] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const server = spawn(bin, ['serve', '--data', data, '--collect', collect, '--web', web, '--log-level', 'ERROR'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const stopped = new Promise<void>((resolve) => server.on('exit', () => resolve()));
+  const collectorUrl = `http://${collect}`;
+  const untilAnswers = async (path: string): Promise<void> => {
+    for (const end = Date.now() + 20_000; !(await answers(collectorUrl + path)); ) {
+      if (server.exitCode !== null || Date.now() > end) throw new Error(`the server does not answer ${path}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await untilAnswers('/health');
+  const added = execFileSync(bin, ['source', 'add', 'shop', '--kind', 'browser', '--allow-alias', '--data', data, '--json']);
+  const { writeKey } = JSON.parse(added.toString()) as { writeKey: string };
+  // The collector learns of a new source within seconds.
+  await untilAnswers(`/v1/projects/${writeKey}/settings`);
+  return {
+    collectorUrl,
+    writeKey,
+    stop: async () => {
+      server.kill('SIGTERM');
+      await stopped;
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
 };
