@@ -69,6 +69,7 @@ _NAMED: Final = {
     "AddressInvalid": ("address_invalid", EXIT_USAGE),
     "AddressInUse": ("address_in_use", EXIT_INSTALLATION),
     "Unreachable": ("not_reachable", EXIT_UNREACHABLE),
+    "OrderRefused": ("order_refused", EXIT_PROBLEM),
     "AlreadyRunning": ("already_running", EXIT_INSTALLATION),
     "SourceUnknown": ("source_unknown", EXIT_NOT_FOUND),
     "ImportStopped": ("import_stopped", EXIT_PROBLEM),

@@ -17,7 +17,7 @@ from tabard.storage.sqlite.installation import open_installation
 
 
 @click.command("import", epilog=example("tabard import export.jsonl", "zcat old.gz | tabard import -"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True, exists=True))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--source", "source_name", help="Import as this source; the first enabled server source unless given.")
 @data_option
 @json_option

@@ -1,6 +1,7 @@
 """`tabard collect`, `resolve`, `deliver` and `web`: one role as this process."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,11 +33,21 @@ def web(**options: Any) -> None:
     _run("web", begin_role(settings_of(options), "web-1"))
 
 
-@click.command(epilog=example("tabard resolve --data ./data"))
+@click.command(
+    epilog=example("tabard resolve --data ./data", "tabard resolve calls.jsonl --config max_owners=2 --json")
+)
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @settings_options
-def resolve(**options: Any) -> None:
-    """Run the resolver: from the log to profiles."""
-    _run("resolver", begin_role(settings_of(options), "resolver-1"))
+def resolve(file: Path | None, **options: Any) -> None:
+    """Run the resolver: from the log to profiles.
+
+    With FILE (JSON lines; `-`: standard input), resolve its calls by the real engine on a temporary store, in the order
+    of the file, and print the profiles and groups. --config then takes limits: max_alias, max_owners, max_claims.
+    """
+    if file is None:
+        _run("resolver", begin_role(settings_of(options), "resolver-1"))
+        return
+    importlib.import_module("tabard.commands.dry_run").dry_run(file, options)
 
 
 def _run(role: str, process: RoleProcess, *arguments: int) -> None:

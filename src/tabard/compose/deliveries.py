@@ -11,7 +11,7 @@ from tabard.compose.store import message_reader
 from tabard.compose.trace import Tracer
 from tabard.message.traits import iso_ms
 from tabard.message.types import position_text
-from tabard.storage.deliveries import Row
+from tabard.storage.deliveries import ConsumerState, Row
 from tabard.storage.sqlite.database import DatabaseMissing
 from tabard.storage.sqlite.delivery import SqliteDeliveryReader
 from tabard.storage.sqlite.installation import Installation
@@ -31,6 +31,11 @@ class DeliveryDesk:
     def books(self) -> dict[str, Json]:
         """Consumer id → its terms and state."""
         return delivery_books(self._installation)
+
+    def replays(self) -> list[ConsumerState]:
+        """Every replay there was, oldest first."""
+        with self._deliveries() as deliveries:
+            return [each for each in deliveries.consumers() if each.replay is not None] if deliveries else []
 
     def dead_letters(self, consumer: str | None, limit: int, text: str = "") -> list[Json]:
         """Deliveries that ended without success, newest first; `text` is looked for in code, reason and message id."""

@@ -13,7 +13,7 @@ from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.keys import SealingKeys, is_sealed, sealing_keys
 from tabard.workspace.declaration import DeclarationInvalid, SubscriptionDeclared
 from tabard.workspace.plan import HIDDEN
-from tabard.workspace.types import DestinationInstance
+from tabard.workspace.types import DestinationInstance, Subscription
 
 
 def registry_of(installation: Installation) -> Registry:
@@ -64,6 +64,19 @@ class DestinationDesk:
             for preset in kind.presets
         )
 
+    def preset_subscriptions(self, slug: str) -> tuple[Subscription, ...]:
+        """The presets of a kind as subscriptions that are stored nowhere, for a preview."""
+        return tuple(
+            Subscription(
+                id=f"preset-{number}",
+                action=each.action,
+                subscribe=each.subscribe,
+                mapping=each.mapping or {},
+                name=each.name,
+            )
+            for number, each in enumerate(self.presets(slug))
+        )
+
     def default_mapping(self, slug: str, action: str) -> dict[str, Any]:
         """What an action maps unless told otherwise. Raises `DeclarationInvalid` for an action the kind lacks."""
         try:
@@ -84,6 +97,11 @@ class DestinationDesk:
         return msgspec.structs.replace(
             plain, settings=self._keys.seal_settings(plain.settings, self.secret_fields(plain.slug))
         )
+
+
+def desk_without_installation() -> DestinationDesk:
+    """A desk for kinds alone: built in or of installed packages, without keys."""
+    return DestinationDesk(load_registry(), SealingKeys({}))
 
 
 def desk_of(installation: Installation) -> DestinationDesk:

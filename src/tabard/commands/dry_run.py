@@ -1,0 +1,69 @@
+"""`tabard resolve FILE`: who is who in an export, without an installation."""
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json
+from tabard.compose.store import rules_of
+from tabard.identity.controls import ControlUnreadable
+from tabard.message.normalize import Unprocessable
+from tabard.resolver.dry_run import LineUnreadable
+from tabard.resolver.dry_run import dry_run as resolved
+from tabard.settings import load
+from tabard.storage.sqlite.store import SqliteStore
+
+_SECRET = bytes(32)
+
+
+def dry_run(file: Path, options: dict[str, Any]) -> None:
+    """Prints the profiles and groups of the file's lines: JSON with --json, else a line a profile."""
+    rules = rules_of(load(flags=_limits(options)))
+    with tempfile.TemporaryDirectory(prefix="tabard-resolve-") as folder:
+        store = SqliteStore(Path(folder) / "store.db", _SECRET, rules)
+        try:
+            found = resolved(_lines(file), store, rules)
+        except (LineUnreadable, Unprocessable, ControlUnreadable) as problem:
+            raise CommandFailed("line_unreadable", str(problem), EXIT_USAGE) from problem
+        finally:
+            store.close()
+    if options["log_json"]:
+        print_json(found)
+        return
+    for profile in found["profiles"]:
+        click.echo(f"{profile['canonical']:32} {profile['events']:6}  {', '.join(profile['ids'])}")
+        click.echo(f"{'':32} {'':6}  {msgspec.json.encode(profile['traits']).decode()}")
+
+
+def _limits(options: dict[str, Any]) -> dict[str, str]:
+    config = str(options["config"]) if options["config"] else ""
+    pairs = [pair for pair in [*config.split(","), *options["more"]] if pair]
+    limits = dict(pair.partition("=")[::2] for pair in pairs)
+    known = ("max_alias", "max_owners", "max_claims", "blocked_values")
+    for name in limits:
+        if name not in known:
+            raise CommandFailed("usage", f"{name!r} is no limit of the rules; there are {', '.join(known)}", EXIT_USAGE)
+    return limits
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    if str(file) == "-":
+        yield from _decoded(sys.stdin.buffer)
+        return
+    with file.open("rb") as lines:
+        yield from _decoded(lines)
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            yield msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError as problem:
+            raise LineUnreadable(f"line {number} is no JSON object: {problem}") from problem

@@ -1,0 +1,121 @@
+"""`tabard tail` and `tabard trace`: messages as they come, and what became of one."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from tabard.commands.frame import data_option, example, json_option, not_found, print_json
+from tabard.compose.deliveries import DeliveryDesk
+from tabard.compose.sources import named_source
+from tabard.compose.store import message_reader
+from tabard.compose.workspace import open_workspace
+from tabard.message.traits import iso_ms
+from tabard.message.types import CALL_TYPES, StoredMessage, offset_of, position_text
+from tabard.storage.interface import MessageReader
+from tabard.storage.sqlite.installation import open_installation
+
+_PAUSE_S: Final = 0.25
+_AT_ONCE: Final = 500
+
+
+@click.command(epilog=example("tabard tail", "tabard tail --source shop --type identify --last 100 --no-follow --json"))
+@click.option("--source", "source_name", help="Only this source's.")
+@click.option("--type", "call_type", type=click.Choice(CALL_TYPES), help="Only calls of this type.")
+@click.option("--last", type=click.IntRange(0, 10_000), default=10, show_default=True, help="Show so many older ones.")
+@click.option("--no-follow", is_flag=True, help="Stop after those instead of waiting for more.")
+@data_option
+@json_option
+def tail(source_name: str | None, call_type: str | None, last: int, no_follow: bool, data: Path, as_json: bool) -> None:
+    """Show messages as they are stored.
+
+    With --json: one document a line while following, one list with --no-follow.
+    """
+    source = named_source(data, source_name).id if source_name else None
+    with contextlib.closing(message_reader(open_installation(data))) as reader:
+        cursor = reader.resolved()
+        older = reader.newest(last, source=source, call_type=call_type)[::-1] if last else []
+        if no_follow and as_json:
+            print_json([_document(each) for each in older])
+            return
+        for each in older:
+            _show(each, as_json=as_json)
+        if no_follow:
+            return
+        for each in _following(reader, cursor):
+            if source in (None, each.source) and call_type in (None, each.type):
+                _show(each, as_json=as_json)
+
+
+@click.command(epilog=example("tabard trace 0f2c7c1e-2f5e-4f4e-9f0e-6f8d1a2b3c4d", "tabard trace m1 --json"))
+@click.argument("message_id")
+@data_option
+@json_option
+def trace(message_id: str, data: Path, as_json: bool) -> None:
+    """Follow one message: accepted, stored, and what each destination decided, tried and answered."""
+    installation = open_installation(data)
+    with contextlib.closing(message_reader(installation)) as reader:
+        found = reader.find(message_id)
+    if not found:
+        raise not_found("message", message_id, "it may not be stored yet; `tabard rejected` shows what was refused")
+    deliveries = DeliveryDesk(installation).trace(message_id)
+    if as_json:
+        print_json({"messages": [_document(each) for each in found], "deliveries": deliveries})
+        return
+    with open_workspace(data) as workspace:
+        names = {source.id: source.name for source in workspace.sources()}
+    for each in found:
+        source = names.get(each.source, each.source)
+        click.echo(f"accepted    {iso_ms(each.received_at)} at {position_text(each.position)}, source {source}")
+        click.echo(f"happened    {iso_ms(each.timestamp)}")
+        click.echo(f"stored      {_summary(each)}")
+    for entry in deliveries:
+        reason = f": {entry['reason']}" if entry.get("reason") else ""
+        click.echo(f"{entry['outcome']:11} {entry['destination']} ({entry['kind']}, by its {entry['basis']}){reason}")
+        for attempt in entry.get("attempts", ()):
+            verdict = f"{attempt['verdict']} {attempt['code']} {attempt['reason']}".strip()
+            click.echo(f"            {iso_ms(attempt['at'])} {attempt['subscription']}: {verdict}")
+
+
+def _following(reader: MessageReader, cursor: dict[int, int]) -> Iterator[StoredMessage]:
+    """Messages stored after the cursor, for ever."""
+    while True:
+        fresh: list[StoredMessage] = []
+        for partition, end in reader.resolved().items():
+            at = cursor.get(partition, 0)
+            while at < end and (found := reader.read(partition, at, _AT_ONCE)):
+                fresh += found
+                at = offset_of(found[-1].position) + 1
+            cursor[partition] = max(at, end)
+        yield from sorted(fresh, key=lambda each: each.received_at)
+        time.sleep(_PAUSE_S)
+
+
+def _show(message: StoredMessage, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(_document(message)).decode())
+    else:
+        click.echo(f"{iso_ms(message.received_at)}  {position_text(message.position):>10}  {_summary(message)}")
+
+
+def _summary(message: StoredMessage) -> str:
+    body: dict[str, Any] = msgspec.json.decode(message.body) if message.body else {}
+    who = " ".join(f"{key}={body[key]}" for key in ("userId", "anonymousId", "groupId", "previousId") if body.get(key))
+    what = body.get("event") or body.get("name") or ""
+    return f"{message.type:8} {who} {what}".rstrip() if body else f"{message.type:8} (erased)"
+
+
+def _document(message: StoredMessage) -> dict[str, Any]:
+    return {
+        "position": position_text(message.position),
+        "source": message.source,
+        "type": message.type,
+        "messageId": message.message_id,
+        "receivedAt": iso_ms(message.received_at),
+        "timestamp": iso_ms(message.timestamp),
+        "message": msgspec.json.decode(message.body) if message.body else None,
+    }

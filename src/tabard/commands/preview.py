@@ -1,0 +1,144 @@
+"""`tabard preview`: what a destination would send."""
+
+import contextlib
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, not_found, print_json
+from tabard.compose.destinations import DestinationDesk, desk_of, desk_without_installation
+from tabard.compose.preview import Asked, preview_many, preview_one
+from tabard.compose.store import message_reader
+from tabard.compose.workspace import open_workspace
+from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
+from tabard.destinations.preview import requests_as_json
+from tabard.storage.sqlite.installation import Installation, open_installation
+from tabard.workspace.declaration import DeclarationInvalid
+from tabard.workspace.types import DestinationInstance, Subscription
+
+
+@click.command(
+    epilog=example(
+        "tabard preview webhook --settings url=https://crm.example/in --event call.json",
+        "tabard preview crm --last 1000 --json",
+    )
+)
+@click.argument("destination")
+@click.option("--settings", "given", multiple=True, metavar="FILE|NAME=VALUE", help="A JSON file, or one setting each.")
+@click.option("--event", type=click.Path(path_type=Path, allow_dash=True), help="A file with one call; `-` is stdin.")
+@click.option("--action", help="Only this action, on every message, instead of the subscriptions.")
+@click.option("--mapping", type=click.Path(path_type=Path), help="With --action: a JSON file with its mapping.")
+@click.option("--last", type=click.IntRange(1, 100_000), help="Sum up the last N stored messages instead.")
+@data_option
+@json_option
+def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None:
+    """Print the requests that would go out for a call, or why none would.
+
+    DESTINATION is one of the workspace, by name, or a kind such as `webhook` with --settings.
+    """
+    compiled = _compiled(destination, data, options)
+    now = datetime.now(UTC)
+    if options["last"]:
+        _print_summary(compiled, data, options["last"], now, as_json=as_json)
+        return
+    if options["event"] is None:
+        raise CommandFailed("usage", "give a call with --event FILE, or --last N", EXIT_USAGE)
+    previews = preview_one(compiled, Asked(_object(options["event"])), now)
+    requests = requests_as_json(previews)
+    refusals = [
+        {"subscription": each.subscription, "action": each.action, **refusal.as_json()}
+        for each in previews
+        for refusal in each.refusals
+    ]
+    if as_json:
+        print_json(requests if requests or not refusals else {"requests": [], "refusals": refusals})
+        return
+    for request in requests:
+        click.echo(f"{request['method']} {request['url']}")
+        for name, value in request["headers"].items():
+            click.echo(f"  {name}: {value}")
+        click.echo(f"\n{request['body']}\n")
+    for refusal in refusals:
+        place = f" ({refusal['field']})" if refusal.get("field") else ""
+        click.echo(f"{refusal['kind']}: {refusal['reason']}{place}")
+
+
+def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, as_json: bool) -> None:
+    with contextlib.closing(message_reader(open_installation(data))) as reader:
+        messages = reader.newest(last)
+    asked = [Asked(msgspec.json.decode(each.body), each.source) for each in messages if each.body]
+    summary = preview_many(compiled, asked, now)
+    if as_json:
+        print_json(
+            {
+                "messages": summary.messages,
+                "requests": summary.requests,
+                "people": summary.people,
+                "refusals": dict(summary.refusals),
+            }
+        )
+        return
+    click.echo(f"{summary.messages} messages: {summary.requests} requests; {summary.people} people touched")
+    click.echo(f"would create about {summary.people} profiles there at most")
+    for reason, number in summary.refusals.items():
+        click.echo(f"{number:8} {reason}")
+
+
+def _compiled(name: str, data: Path, options: dict[str, Any]) -> Compiled:
+    """The instance of that name, else a new one of that kind, with what the options change."""
+    installation = Installation(data)
+    desk = desk_of(installation) if installation.exists() else desk_without_installation()
+    found = _instance(name, data, desk) if installation.exists() else None
+    kind = desk.kind(found.slug if found else name)
+    settings = {**(desk.opened(found).settings if found else {}), **_settings(options["given"], set(kind.settings))}
+    if found is None:
+        subscriptions = desk.preset_subscriptions(name)
+        found = DestinationInstance(id="preview", name=name, slug=name, subscriptions=subscriptions)
+    action = options["action"]
+    if action:
+        mapping = _object(options["mapping"]) if options["mapping"] else desk.default_mapping(kind.slug, action)
+        only = Subscription(id="preview", action=action, subscribe=_ANY, mapping=mapping, name="preview")
+        found = msgspec.structs.replace(found, subscriptions=(only,))
+    try:
+        return compile_instance(msgspec.structs.replace(found, enabled=True), kind, settings)
+    except InstanceUnusable as problem:
+        raise DeclarationInvalid(str(problem)) from problem
+
+
+_ANY = " or ".join(f'type = "{each}"' for each in ("identify", "track", "page", "screen", "group", "alias"))
+
+
+def _instance(name: str, data: Path, desk: DestinationDesk) -> DestinationInstance | None:
+    with open_workspace(data) as workspace:
+        found = next((each for each in workspace.destinations() if name in (each.name, each.id)), None)
+    if found is None and name not in {kind.slug for kind in desk.kinds()}:
+        raise not_found("destination", name, "`tabard destination list` and `destination kinds` show them")
+    return found
+
+
+def _settings(given: tuple[str, ...], fields: set[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for each in given:
+        name, separator, value = each.partition("=")
+        if separator and name in fields:
+            try:
+                settings[name] = msgspec.json.decode(value)
+            except msgspec.DecodeError:
+                settings[name] = value
+        elif separator and not Path(each).exists():
+            raise DeclarationInvalid(f"there is no setting {name!r}; there are {', '.join(sorted(fields))}")
+        else:
+            settings |= _object(Path(each))
+    return settings
+
+
+def _object(file: Path) -> dict[str, Any]:
+    text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError as problem:
+        raise CommandFailed("usage", f"{file} holds no JSON object: {problem}", EXIT_USAGE) from problem
