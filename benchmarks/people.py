@@ -64,7 +64,7 @@ class Population:
         random = self._random
         if self.messages % MESSAGES_A_PERSON == 1:
             self.people += 1
-        low = max(0, self.people - RECENT) if random.random() < 2 / 3 else 0  # noqa: PLR2004
+        low = max(0, self.people - RECENT) if random.random() < 2 / 3 else 0
         person = random.randrange(low, self.people)
         known = person % 2 == 0
         device = f"{person * 4 + (0 if random.random() < 0.8 else random.randrange(4)):032x}"

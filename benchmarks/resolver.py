@@ -67,7 +67,7 @@ class Run:
         self.wall_s += time.monotonic() - started
 
     def _project(self) -> None:
-        while self.store.project(2000) == 2000:  # noqa: PLR2004 - a full round
+        while self.store.project(2000) == 2000:
             pass
 
     def _timed(self, name: str, what: Callable[[], Any]) -> Any:

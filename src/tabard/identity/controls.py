@@ -84,7 +84,9 @@ def _stated(body: dict[str, Any]) -> tuple[Control, ...]:
             return (Control(kind, tuple(dict.fromkeys(parsed(str(one)) for one in body["ids"]))),)
         if kind in ("cut", "uncut"):
             ends = tuple(EVERYTHING if body[end] == EVERYTHING else parsed(str(body[end])) for end in ("a", "b"))
-            return (Control(kind, ends, _until(body) if kind == "cut" else None),)
+            until = _until(body) if kind == "cut" else None
+            # An identifier has no link with itself that could be cut.
+            return (Control(kind, ends, until),) if ends[0] != ends[1] else ()
     except (KeyError, TypeError, ValueError) as problem:
         raise ControlUnreadable(f"{kind}: {problem}") from problem
     if kind == "ungroup":

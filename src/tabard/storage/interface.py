@@ -166,3 +166,92 @@ class StoreWriter(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Behind(msgspec.Struct, frozen=True, rename="camel"):
+    """The message behind a conclusion."""
+
+    position: int
+    source: str
+    type: str
+    message_id: str
+    timestamp: int
+
+
+class Reason(msgspec.Struct, frozen=True, rename="camel"):
+    """Why an identifier is, or is not, part of a profile: a short name, a sentence, the message behind it."""
+
+    identifier: str
+    other: str
+    name: str
+    sentence: str
+    message: Behind | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True, rename="camel"):
+    """Why these identifiers are one person, and why near misses are not."""
+
+    profile_id: str
+    canonical: str
+    together: tuple[Reason, ...]
+    apart: tuple[Reason, ...]
+
+
+class Claim(msgspec.Struct, frozen=True, rename="camel"):
+    """Evidence between two identifiers: a claim of the higher on the lower, or an alias edge `low` → `high`."""
+
+    low: str
+    high: str
+    kind: str
+    message: Behind | None
+
+
+class IdentityGraph(msgspec.Struct, frozen=True, rename="camel"):
+    """The identifiers of a profile and the evidence that touches them, bounded."""
+
+    nodes: tuple[str, ...]
+    evidence: tuple[Claim, ...]
+
+
+class TraitWrite(msgspec.Struct, frozen=True, rename="camel"):
+    """One write of a trait: where it comes from, what it said, and the write it stood over, if that is known."""
+
+    key: str
+    value: Any
+    identifier: str
+    message: Behind
+    replaced: "TraitWrite | None" = None
+
+
+class UsageRow(msgspec.Struct, frozen=True, rename="camel"):
+    """Calls of one source and type in a month (`2026-11`)."""
+
+    month: str
+    source: str
+    type: str
+    calls: int
+
+
+class SourceAdvice(msgspec.Struct, frozen=True, rename="camel"):
+    """The habits of one source, as the page of the identify call advises on them."""
+
+    source: str
+    identifies: int
+    unchanged: int
+    pages: int
+    identifies_each_page: bool
+    two_spellings: tuple[str, ...]
+    wrong_types: dict[str, int]
+
+
+class SourceBooks(msgspec.Struct, frozen=True, rename="camel"):
+    """What became of one source's messages; samples are positions."""
+
+    source: str
+    stored: int = 0
+    duplicates: int = 0
+    conflicting: int = 0
+    conflicting_sample: int | None = None
+    quarantined: int = 0
+    control_ignored: int = 0
+    warnings: dict[str, int] = {}

@@ -32,6 +32,7 @@ from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, ERASED, NAMED, SE
 from tabard.storage.sqlite.store_projector import Projector
 from tabard.storage.sqlite.store_rebuild import Rebuilder
 from tabard.storage.sqlite.store_state import State
+from tabard.storage.sqlite.store_upkeep import Upkeep
 
 
 class StoreLocked(Exception):
@@ -70,6 +71,7 @@ class SqliteStore:
         self._controls = Controls(self.database, self.nodes, self.facts)
         self._deduplicator = Deduplicator(self.database, self.archive)
         self._projector = Projector(self.database, rules, self.nodes, self.keys)
+        self._upkeep = Upkeep(self.database, self.nodes, self.facts, self.archive, self.sources, rules)
         self._books = Books(self.database)
         self._epoch = 0
         self._rebuild: set[Node] = set()
@@ -83,6 +85,8 @@ class SqliteStore:
                 raise Fenced(f"the store belongs to log {held}, not to {log_id}; give the data folder of this store")
             self.database.execute(SQL["set_meta"], ("log_id", log_id))
             self._epoch = int(self.database.execute(SQL["claim_epoch"]).get)
+            self._obey_limits()
+        self._finish_rebuild()
 
     def positions(self) -> dict[int, int]:
         """Partition → the offset to go on from."""
@@ -120,6 +124,19 @@ class SqliteStore:
         except BaseException:
             self._forget(everything=True)
             raise
+
+    def rebuild(self) -> None:
+        """Derives everything anew from the archive, under the rules of now; the same profile ids, the same digest.
+
+        A rebuild that is cut off goes on at the next `begin`. Every mark must be projected afterwards.
+        """
+        self._upkeep.begin_rebuild()
+        self._forget(everything=True)
+        self._finish_rebuild()
+
+    def purge(self, before_ms: int) -> int:
+        """Drops the bodies of messages received before a time, some of each partition; how many. 0 = all are gone."""
+        return sum(self._upkeep.purge(partition, before_ms) for partition in self.positions())
 
     def marks(self) -> int:
         """How many identifiers wait for the projector (at most 100,000 are counted)."""
@@ -289,6 +306,26 @@ class SqliteStore:
             else:
                 self._rebuilder.name(self.facts.sighted.pop())
             self._flush()
+
+    def _obey_limits(self) -> None:
+        """Limits are applied when read; where they changed, every identifier is published anew."""
+        limits = f"{self.rules.max_alias},{self.rules.max_owners},{self.rules.max_claims}"
+        held = self.database.execute(SQL["meta"], ("limits",)).get
+        if held is not None and held != limits:
+            self.database.execute(SQL["mark_all"], ("limit",))
+        self.database.execute(SQL["set_meta"], ("limits", limits))
+
+    def _finish_rebuild(self) -> None:
+        try:
+            while self._upkeep.rebuilding() and self._upkeep.rebuild_some(self._flush_and_settle):
+                self._forget()
+        except BaseException:
+            self._forget(everything=True)
+            raise
+
+    def _flush_and_settle(self) -> None:
+        self._flush()
+        self._settle()
 
     def _flush(self) -> None:
         self.nodes.flush()

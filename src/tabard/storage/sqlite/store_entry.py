@@ -36,6 +36,7 @@ class MessageFlag(IntFlag):
     CLAIMS_EMAIL = 8
     ERASED = 16
     PURGED = 32
+    FACT = UNGROUP | CONTROL | INACTIVE | CLAIMS_EMAIL
 
 
 BODILESS: Final = MessageFlag.ERASED | MessageFlag.PURGED

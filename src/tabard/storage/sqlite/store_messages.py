@@ -7,7 +7,7 @@ import apsw
 import msgspec
 
 from tabard.identity.rules import UNGROUP, asserted_by
-from tabard.message.types import Message
+from tabard.message.types import Message, Trust
 from tabard.storage.sqlite.store_entry import (
     NO_LINK,
     TYPES,
@@ -199,6 +199,26 @@ def decoded_body(body: bytes) -> dict[str, Any]:
     """The body that `encoded_body` made these bytes from."""
     decoded: dict[str, Any] = _decode(body)
     return decoded
+
+
+def message_of(row: Row, source: str) -> Message | None:
+    """The message a row was made of; None where its body is gone."""
+    if not row.body:
+        return None
+    body = decoded_body(row.body)
+    return Message(
+        source=source,
+        type=TYPES[row.type],
+        message_id=row.message_id,
+        trust=Trust(row.trust),
+        received_at=row.received_at,
+        timestamp=row.timestamp,
+        body=body,
+        user_id=body.get("userId") or None,
+        anonymous_id=body.get("anonymousId") or None,
+        previous_id=body.get("previousId") or None,
+        group_id=body.get("groupId") or None,
+    )
 
 
 def walk(database: apsw.Connection, node: Node, statement: str) -> Iterator[Row]:

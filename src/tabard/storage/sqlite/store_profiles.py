@@ -1,6 +1,7 @@
 """Profiles, timelines and changes for the web and the CLI: `storage.interface.ProfileReader` on a read-only file."""
 
 import heapq
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from tabard.identity.rules import Rules
 from tabard.message.types import StoredMessage
 from tabard.profiles.profile import fold, groups_of, shown, traits_of
 from tabard.profiles.registers import Registers
-from tabard.storage.interface import Profile, ProfileChange
+from tabard.storage.interface import Behind, Profile, ProfileChange
 from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store_entry import NO_LINK, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_graph import Graph
@@ -32,6 +33,7 @@ class SqliteProfileReader:
         """Opens an existing store with the installation's profile-id secret. Raises `DatabaseMissing`."""
         self.database = connect(path, read_only=True)
         self.rules = rules
+        self.secret = secret
         self.keys = Keys(secret)
         self.sources = Sources(self.database)
 
@@ -72,19 +74,8 @@ class SqliteProfileReader:
         node = self.node(identifier)
         if node is None:
             return []
-        members = self.members(node)
         bound = None if before is None else self._moment(before)
-        merged = heapq.merge(
-            *(self._own(member, bound) for member in members),
-            key=lambda row: (row.received_at, row.position),
-            reverse=True,
-        )
-        found: list[StoredMessage] = []
-        for row in merged:
-            if len(found) == limit:
-                break
-            found.append(self.stored(row))
-        return found
+        return [self.stored(row) for row in self.latest(self.members(node), limit, bound)]
 
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
         """Moves of identifiers between profiles, in order."""
@@ -113,6 +104,20 @@ class SqliteProfileReader:
             return [node]
         row = self.database.execute(SQL["profile_row"], (node.profile,)).fetchone()
         return self._rows(decode_members(row[1])) if row is not None else [node]
+
+    def latest(self, members: list[Node], limit: int, bound: tuple[int, int] | None = None) -> Iterator[Row]:
+        """At most `limit` messages whose subject is one of these, the latest received first.
+
+        `bound`: only those below this (received at, position).
+        """
+        chains = (self._own(member, bound) for member in members)
+        merged = heapq.merge(*chains, key=lambda row: (row.received_at, row.position), reverse=True)
+        return itertools.islice(merged, limit)
+
+    def behind(self, row: Row) -> Behind:
+        """A row as the message behind a conclusion."""
+        name = self.sources.name(row.source)
+        return Behind(row.position, name, TYPES[row.type], row.message_id, row.timestamp)
 
     def stored(self, row: Row) -> StoredMessage:
         """A row as the message it holds."""

@@ -83,8 +83,7 @@ class SqliteMessageReader:
         row = self._database.execute(SQL["message_head"], (message.position,)).fetchone()
         if row is None:
             return False
-        head = Row(*row)
-        return not head.flags & MessageFlag.CONTROL and self._subject_is_dead(head)
+        return row_is_dead(self._database, Row(*row))
 
     def stored(self, row: Row) -> StoredMessage:
         """A row as the message it holds."""
@@ -101,17 +100,6 @@ class SqliteMessageReader:
     def close(self) -> None:
         """Closes the file."""
         self._database.close()
-
-    def _subject_is_dead(self, head: Row) -> bool:
-        links = decode_links(head.links)
-        for at in range(2, len(links), 3):
-            if links[at] & Role.SUBJECT:
-                subject = links[at + 1]
-                if not one(self._database, SQL["node_flags"], subject)[0] & CONTROLLED:
-                    return False
-                rows = self._database.execute(SQL["controls_of"], (subject,))
-                return dead([Switch(t, m, kind) for t, m, kind, _, _ in rows], head.timestamp)
-        return False
 
     def _messages(self, rows: Iterable[Any]) -> list[StoredMessage]:
         return [self.stored(Row(*row)) for row in rows]
@@ -146,3 +134,18 @@ def row_named(database: apsw.Connection, sources: Sources, m: str) -> Row | None
         if message_name(row.message_id, sources.name(row.source)) == m:
             return row
         key += 1
+
+
+def row_is_dead(database: apsw.Connection, row: Row) -> bool:
+    """Whether a row's fact is dead; a row that is itself a control is not."""
+    if row.flags & MessageFlag.CONTROL:
+        return False
+    links = decode_links(row.links)
+    for at in range(2, len(links), 3):
+        if links[at] & Role.SUBJECT:
+            subject = links[at + 1]
+            if not one(database, SQL["node_flags"], subject)[0] & CONTROLLED:
+                return False
+            rows: Iterable[Any] = database.execute(SQL["controls_of"], (subject,))
+            return dead([Switch(t, m, kind) for t, m, kind, _, _ in rows], row.timestamp)
+    return False

@@ -168,3 +168,28 @@ SELECT flags FROM node WHERE id = ?
 SELECT 1 FROM sqlite_schema WHERE name = 'erasure'
 -- name: marks_left
 SELECT count(*) FROM (SELECT 1 FROM dirty LIMIT 100000)
+-- name: tallies
+SELECT name, source, key, n, sample FROM tally WHERE name = ? ORDER BY source, key
+-- name: people_of_month
+SELECT count(DISTINCT CASE profile WHEN 0 THEN -id ELSE profile END) FROM node WHERE months & ? AND events > 0
+-- name: purge_range
+SELECT position, received_at, flags FROM message WHERE position >= ? AND position < ? ORDER BY position LIMIT ?
+-- name: purge_message
+UPDATE message SET flags = flags | 32, body = x'' WHERE position = ? AND length(body) > 0 AND type != 6
+-- name: all_registers
+SELECT node, writes FROM register
+-- name: clear_derived
+DELETE FROM claim; DELETE FROM edge; DELETE FROM dirty;
+UPDATE node SET flags = (flags & 398) | CASE WHEN id IN (SELECT node FROM register) THEN 512 ELSE 0 END,
+    events = 0, first_at = 0, last_at = 0, devices = 0, emails = 0
+-- name: rows_after
+SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+WHERE position > ? ORDER BY position LIMIT ?
+-- name: mark_all
+INSERT OR IGNORE INTO dirty SELECT id, ? FROM node
+-- name: drop_meta
+DELETE FROM meta WHERE key = ?
+-- name: clear_registers
+DELETE FROM register
+-- name: any_purged
+SELECT 1 FROM meta WHERE key GLOB 'purged_at/*'

@@ -1,0 +1,29 @@
+"""Why identifiers are one person, or not, in plain words. Pure: the store hands in names, this gives the sentence."""
+
+from typing import Final
+
+from tabard.message.traits import iso_ms
+
+SENTENCES: Final = {
+    "alias": "an alias call named {other} as the one that {identifier} became",
+    "device": "one message carried both the device {identifier} and {other}",
+    "email": "{other} stated the address {identifier}",
+    "claimed_first": "{other} claims {identifier} too, but {owner} outranks it or claimed it first",
+    "shared": "{identifier} is claimed by more than {limit} owners, so it is shared and nobody's (max_owners)",
+    "heavy": "{other} claims more than {limit} identifiers of this kind, so none of them counts (max_claims)",
+    "class_too_large": "aliases join more than {limit} identifiers here, so none of them counts (max_alias)",
+    "cut": "a cut keeps {identifier} and {other} apart{until}",
+    "deleted": "{identifier} was deleted: nothing up to then counts",
+    "suppressed": "{identifier} is suppressed: nothing since then counts",
+    "blocked_value": "{other} never identifies anybody: the value is on the blocked list",
+    "untrusted": "the source of this message may not claim an address ({identifier}) for a userId",
+}
+"""Reason → sentence; the names in braces are those `say` takes."""
+
+
+def say(
+    name: str, *, identifier: str = "", other: str = "", owner: str = "", limit: int = 0, until: int | None = None
+) -> str:
+    """The sentence of a reason."""
+    reach = "" if until is None else f" for evidence up to {iso_ms(until)}"
+    return SENTENCES[name].format(identifier=identifier, other=other, owner=owner, limit=limit, until=reach)

@@ -1,0 +1,170 @@
+"""Why identifiers are one person, and why near misses are not, each with the message behind it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from tabard.identity.identifiers import Kind, usable
+from tabard.identity.words import say
+from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
+from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_graph import Class, Graph
+from tabard.storage.sqlite.store_messages import decoded_body
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, SQL, Node
+from tabard.storage.sqlite.store_profiles import SqliteProfileReader
+
+APART_MAX: Final = 200
+MEMBERS_MAX: Final = 200
+_LATEST: Final = 100
+"""So many of the profile's latest messages are searched for blocked values."""
+
+
+class Explainer:
+    """Explains one profile; made for one question, since it keeps what it read."""
+
+    def __init__(self, reader: SqliteProfileReader) -> None:
+        self._reader = reader
+        self._run = reader.database.execute
+        self._nodes = reader.nodes()
+        self._graph = Graph(reader.database, reader.rules, self._nodes.by_id)
+
+    def explain(self, identifier: str) -> Explanation | None:
+        """Why this profile is what it is; None where there is none. Raises ValueError for no identifier."""
+        node = self._reader.node(identifier)
+        if node is None or not self._graph.is_visible(node.id):
+            return None
+        root = self._graph.root_of(node.id)
+        canonical = self._node(self._graph.canonical(root))
+        members = self._members(node, root)
+        together = [reason for member in members for reason in self._together(member)]
+        apart = list(self._limited(self._apart(members)))
+        profile_id = self._reader.keys.profile_id(canonical.text).hex()
+        return Explanation(profile_id, canonical.text, tuple(together), tuple(apart))
+
+    def graph(self, identifier: str) -> IdentityGraph | None:
+        """The identifiers of the profile and all evidence that touches them."""
+        node = self._reader.node(identifier)
+        if node is None:
+            return None
+        members = self._members(node, self._graph.root_of(node.id))
+        claims = {claim for member in members for claim in self._evidence(member)}
+        ordered = sorted(claims, key=lambda claim: (claim.low, claim.high))
+        return IdentityGraph(tuple(sorted(member.text for member in members)), tuple(ordered))
+
+    def _node(self, number: int) -> Node:
+        return self._nodes.by_id(number)
+
+    def _members(self, node: Node, root: Class) -> list[Node]:
+        found = {one.id for one in self._reader.members(node)} | set(root) | {node.id}
+        return [self._node(number) for number in sorted(found)[:MEMBERS_MAX]]
+
+    def _together(self, member: Node) -> Iterator[Reason]:
+        whole = self._graph.class_of(member.id)
+        for x, y, _, _, position in self._run(SQL["edges_from"], (member.id,)):
+            if y in whole:
+                yield self._reason("alias", self._node(x), self._node(y), position)
+        owner = self._graph.owner_of(whole)
+        if owner is None:
+            return
+        for high, _, _, position in self._run(SQL["claims_on"], (member.id,)):
+            if high == owner:
+                kind = "device" if member.kind == Kind.ANON else "email"
+                yield self._reason(kind, member, self._node(high), position)
+
+    def _apart(self, members: list[Node]) -> Iterator[Reason]:
+        inside = {member.id for member in members}
+        for member in members:
+            yield from self._void_class(member)
+            yield from self._other_claimants(member, inside)
+            yield from self._lost_claims(member, inside)
+            yield from self._controls(member)
+        yield from self._messages(members)
+
+    def _void_class(self, member: Node) -> Iterator[Reason]:
+        limit = self._reader.rules.max_alias
+        if len(self._graph.component(member.id)) > limit:
+            for x, y, _, _, position in self._run(SQL["edges_touching"], (member.id,)):
+                yield self._reason("class_too_large", self._node(x), self._node(y), position, limit=limit)
+
+    def _other_claimants(self, member: Node, inside: set[int]) -> Iterator[Reason]:
+        whole = self._graph.class_of(member.id)
+        owner = self._graph.owner_of(whole)
+        for high, _, _, position in self._run(SQL["claims_on"] + " LIMIT 20", (member.id,)):
+            if high not in inside:
+                yield self._unowned(member, self._node(high), owner, position)
+
+    def _lost_claims(self, member: Node, inside: set[int]) -> Iterator[Reason]:
+        for low, _, _, _, position in self._run(SQL["lows"] + " LIMIT 1000", (member.id,)):
+            if low not in inside:
+                node = self._node(low)
+                yield self._unowned(node, member, self._graph.owner_of(self._graph.class_of(low)), position)
+
+    def _unowned(self, low: Node, high: Node, owner: int | None, position: int) -> Reason:
+        """Why a claim does not join its two ends."""
+        rules = self._reader.rules
+        if high.claims(low.kind) > rules.max_claims:
+            return self._reason("heavy", low, high, position, limit=rules.max_claims)
+        if owner is None:
+            return self._reason("shared", low, high, position, limit=rules.max_owners)
+        return self._reason("claimed_first", low, high, position, owner=self._node(owner).text)
+
+    def _controls(self, member: Node) -> Iterator[Reason]:
+        if not member.flags & (CONTROLLED | CUT):
+            return
+        for _, _, kind, other, until in self._run(SQL["controls_of"], (member.id,)):
+            far = "everything else" if other == 0 else self._node(other).text
+            name = {"cut": "cut", "delete": "deleted", "suppress": "suppressed"}.get(kind)
+            if name is not None:
+                sentence = say(name, identifier=member.text, other=far, until=until)
+                yield Reason(member.text, far if name == "cut" else "", name, sentence)
+
+    def _messages(self, members: list[Node]) -> Iterator[Reason]:
+        """Blocked values and untrusted addresses in the latest messages."""
+        for row in self._reader.latest(members, _LATEST):
+            body = decoded_body(row.body) if row.body else {}
+            for field in ("userId", "anonymousId", "previousId"):
+                value = body.get(field)
+                if isinstance(value, str) and value.strip() and usable(value, self._reader.rules.blocked) is None:
+                    stated = f"{field} {value[:64]!r}"
+                    yield Reason("", stated, "blocked_value", say("blocked_value", other=stated), self._behind(row))
+            yield from self._untrusted(row)
+
+    def _untrusted(self, row: Row) -> Iterator[Reason]:
+        if TYPES[row.type] != "identify" or row.flags & MessageFlag.CLAIMS_EMAIL:
+            return
+        links = decode_links(row.links)
+        roles = {links[at]: self._node(links[at + 1]) for at in range(2, len(links), 3) if links[at]}
+        email, subject = roles.get(int(Role.EMAIL)), roles.get(int(Role.SUBJECT))
+        if email is not None and subject is not None and subject.kind == Kind.USER:
+            sentence = say("untrusted", identifier=email.text)
+            yield Reason(email.text, subject.text, "untrusted", sentence, self._behind(row))
+
+    def _evidence(self, member: Node) -> Iterator[Claim]:
+        found = self._graph.evidence_of(member.id)
+        for high, _, _, position in found["claimed_by"]:
+            yield Claim(member.text, self._node(high).text, "claim", self._message(position))
+        for low, _, _, _, position in found["claims"]:
+            yield Claim(self._node(low).text, member.text, "claim", self._message(position))
+        for x, y, _, _, position in found["edges"]:
+            yield Claim(self._node(x).text, self._node(y).text, "alias", self._message(position))
+
+    def _reason(self, name: str, one: Node, other: Node, position: int, *, owner: str = "", limit: int = 0) -> Reason:
+        sentence = say(name, identifier=one.text, other=other.text, owner=owner, limit=limit)
+        return Reason(one.text, other.text, name, sentence, self._message(position))
+
+    def _message(self, position: int) -> Behind | None:
+        values = self._run(SQL["message_head"], (position,)).fetchone()
+        return None if values is None else self._behind(Row(*values))
+
+    def _behind(self, row: Row) -> Behind:
+        return self._reader.behind(row)
+
+    @staticmethod
+    def _limited(reasons: Iterator[Reason]) -> Iterator[Reason]:
+        seen: set[tuple[str, str, str]] = set()
+        for reason in reasons:
+            key = (reason.identifier, reason.other, reason.name)
+            if key not in seen:
+                seen.add(key)
+                yield reason
+            if len(seen) >= APART_MAX:
+                return

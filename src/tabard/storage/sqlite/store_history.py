@@ -1,0 +1,127 @@
+"""What was said of a person, when, by which message: trait history, provenance, and the profile as of a time."""
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from tabard.identity.controls import ControlUnreadable
+from tabard.identity.rules import asserted_by, read
+from tabard.message.traits import canonical_trait
+from tabard.storage.interface import Consumed, Profile, Resolved, TraitWrite
+from tabard.storage.sqlite.store import SqliteStore
+from tabard.storage.sqlite.store_entry import TYPES, Row, decode_links
+from tabard.storage.sqlite.store_messages import decoded_body, message_name, message_of, walk
+from tabard.storage.sqlite.store_nodes import SQL, Node
+from tabard.storage.sqlite.store_profiles import SqliteProfileReader
+from tabard.storage.sqlite.store_reader import row_is_dead
+
+MESSAGES_MAX: Final = 10_000
+"""So many of a profile's latest messages are read for a history, and of a neighbourhood for an answer as of a time."""
+NODES_MAX: Final = 500
+_IDENTIFY: Final = TYPES.index("identify")
+
+Order = tuple[int, str]
+
+
+class History:
+    """Looks back, in the archive: what is past its horizon, or erased, is not seen."""
+
+    def __init__(self, reader: SqliteProfileReader) -> None:
+        self._reader = reader
+
+    def writes(self, identifier: str, key: str) -> list[TraitWrite]:
+        """Every write of a trait to the identifier's profile, the newest by event time first: that one is shown."""
+        name = canonical_trait(key)
+        found = [write for write in self._all(identifier) if write[1].key == name]
+        return _chained(found)
+
+    def provenance(self, identifier: str) -> dict[str, TraitWrite]:
+        """Trait → the write that is shown, with what it replaced."""
+        writes: dict[str, list[tuple[Order, TraitWrite]]] = {}
+        for order, write in self._all(identifier):
+            writes.setdefault(write.key, []).append((order, write))
+        shown = {key: _chained(found)[0] for key, found in sorted(writes.items())}
+        return {key: write for key, write in shown.items() if write.value is not None}
+
+    def as_of(self, identifier: str, t: int) -> Profile | None:
+        """The profile as the events and controls up to an event time (ms) make it, by the engine itself.
+
+        It looks at the messages of the identifier's neighbourhood, at most 10,000 of 500 identifiers.
+        """
+        node = self._reader.node(identifier)
+        if node is None:
+            return None
+        batch = [one for row in self._neighbourhood(node) if row.timestamp <= t for one in self._resolved(row)]
+        with tempfile.TemporaryDirectory(prefix="tabard-as-of-") as folder:
+            store = SqliteStore(Path(folder) / "store.db", self._reader.secret, self._reader.rules)
+            try:
+                store.begin("as-of")
+                store.apply(batch, [Consumed(0, 0, len(batch), 0)])
+                while store.project(NODES_MAX):
+                    pass
+                reader = SqliteProfileReader(Path(folder) / "store.db", self._reader.secret, self._reader.rules)
+                try:
+                    return reader.profile(identifier)
+                finally:
+                    reader.close()
+            finally:
+                store.close()
+
+    def _all(self, identifier: str) -> list[tuple[Order, TraitWrite]]:
+        node = self._reader.node(identifier)
+        if node is None:
+            return []
+        members = {member.id: member for member in self._reader.members(node)}
+        found = []
+        for row in self._reader.latest(list(members.values()), MESSAGES_MAX):
+            if row.type == _IDENTIFY and row.body and not row_is_dead(self._reader.database, row):
+                subject = next(number for role, number in _mentions(row) if role & 1)
+                found += self._writes_of(row, members[subject])
+        return found
+
+    def _writes_of(self, row: Row, subject: Node) -> list[tuple[Order, TraitWrite]]:
+        behind = self._reader.behind(row)
+        order = (row.timestamp, message_name(row.message_id, behind.source))
+        traits = asserted_by("identify", decoded_body(row.body), subject.text)
+        return [(order, TraitWrite(key, value, subject.text, behind)) for key, value in traits.items()]
+
+    def _neighbourhood(self, start: Node) -> Iterable[Row]:
+        """All messages that mention whoever shares messages with the identifier, and so on, within the bounds."""
+        nodes = self._reader.nodes()
+        rows: dict[int, Row] = {}
+        known = {start.id}
+        queue = [start]
+        while queue and len(rows) < MESSAGES_MAX:
+            for row in walk(self._reader.database, queue.pop(0), SQL["message"]):
+                rows[row.position] = row
+                for _, number in _mentions(row):
+                    if number not in known and len(known) < NODES_MAX:
+                        known.add(number)
+                        queue.append(nodes.by_id(number))
+                if len(rows) >= MESSAGES_MAX:
+                    break
+        return sorted(rows.values(), key=lambda row: row.position)
+
+    def _resolved(self, row: Row) -> list[Resolved]:
+        message = message_of(row, self._reader.sources.name(row.source))
+        if message is None:
+            return []
+        try:
+            return [Resolved(row.position, message, read(message, self._reader.rules))]
+        except ControlUnreadable:
+            return []
+
+
+def _mentions(row: Row) -> list[tuple[int, int]]:
+    links = decode_links(row.links)
+    return [(links[at], links[at + 1]) for at in range(2, len(links), 3) if links[at]]
+
+
+def _chained(writes: list[tuple[Order, TraitWrite]]) -> list[TraitWrite]:
+    """Newest first, each with the one before it in `replaced`."""
+    ordered = [write for _, write in sorted(writes, key=lambda one: one[0], reverse=True)]
+    return [
+        TraitWrite(write.key, write.value, write.identifier, write.message, before)
+        for write, before in zip(ordered, [*ordered[1:], None], strict=True)
+    ]

@@ -1,0 +1,154 @@
+"""What people ask of a profile: why, since when, from which message, and how it was before."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tabard.identity.rules import Rules
+from tabard.message.traits import parse_instant
+from tabard.storage.sqlite.store_explain import Explainer
+from tabard.storage.sqlite.store_history import History
+from tabard.storage.sqlite.store_usage import SqliteUsageReader
+from tests.integration.resolver.engine import Engine, Event
+
+
+def at(second: int) -> str:
+    return f"2024-05-01T12:00:{second:02d}.000Z"
+
+
+def call(kind: str, second: int, **fields: Any) -> Event:
+    return {"type": kind, "messageId": f"m{second:02d}", "timestamp": at(second), **fields}
+
+
+STORY = [
+    call("page", 1, anonymousId="pad"),
+    call("identify", 2, anonymousId="pad", userId="ann", traits={"email": "ann@x.io", "plan": "free"}),
+    call("identify", 3, anonymousId="pad", userId="bob", traits={"email": "ann@x.io"}),
+    call("identify", 4, userId="ann", traits={"plan": "pro"}),
+    call("alias", 5, previousId="ann", userId="anna"),
+    call("track", 6, userId="anna", anonymousId="undefined", event="E"),
+]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    made = Engine(tmp_path)
+    made.feed(STORY)
+    made.settle()
+    return made
+
+
+def test_explain_names_the_message_that_linked_each_identifier(engine: Engine) -> None:
+    explained = Explainer(engine.profiles()).explain("anon:pad")
+    assert explained is not None
+    together = {
+        (one.identifier, one.other, one.name, one.message and one.message.message_id) for one in explained.together
+    }
+    assert together == {
+        ("user:ann", "user:anna", "alias", "m05"),
+        ("anon:pad", "user:ann", "device", "m02"),
+        ("email:ann@x.io", "user:ann", "email", "m02"),
+    }
+    assert explained.canonical == "user:anna"
+
+
+def test_explain_tells_near_misses_apart(engine: Engine) -> None:
+    explained = Explainer(engine.profiles()).explain("user:anna")
+    assert explained is not None
+    apart = {(one.identifier, one.other, one.name) for one in explained.apart}
+    assert ("anon:pad", "user:bob", "claimed_first") in apart
+    assert ("email:ann@x.io", "user:bob", "claimed_first") in apart
+    assert any(name == "blocked_value" and "undefined" in other for _, other, name in apart)
+    sentences = [one.sentence for one in explained.apart]
+    assert "user:bob claims anon:pad too, but user:ann outranks it or claimed it first" in sentences
+
+
+def test_explain_says_when_a_limit_or_a_cut_keeps_identifiers_apart(tmp_path: Path) -> None:
+    engine = Engine(tmp_path, Rules(max_alias=2, max_owners=1, max_claims=1))
+    engine.feed(
+        [
+            call("track", 1, userId="a", event="E"),
+            call("alias", 2, previousId="a", userId="b"),
+            call("alias", 3, previousId="b", userId="c"),
+            call("track", 4, userId="b", anonymousId="d1", event="E"),
+            call("track", 5, userId="b", anonymousId="d2", event="E"),
+            {"type": "cut", "messageId": "c1", "timestamp": at(9), "a": "user:b", "b": "anon:d9"},
+        ]
+    )
+    engine.settle()
+    explained = Explainer(engine.profiles()).explain("user:b")
+    assert explained is not None
+    assert {one.name for one in explained.apart} == {"class_too_large", "heavy", "cut"}
+
+
+def test_the_graph_lists_claims_and_edges_with_their_messages(engine: Engine) -> None:
+    graph = Explainer(engine.profiles()).graph("user:ann")
+    assert graph is not None
+    assert graph.nodes == ("anon:pad", "email:ann@x.io", "user:ann", "user:anna")
+    rows = {(one.low, one.high, one.kind, one.message and one.message.message_id) for one in graph.evidence}
+    assert ("anon:pad", "user:bob", "claim", "m03") in rows
+    assert ("user:ann", "user:anna", "alias", "m05") in rows
+
+
+def test_each_trait_says_where_it_comes_from_and_what_it_replaced(engine: Engine) -> None:
+    plan = History(engine.profiles()).provenance("anon:pad")["plan"]
+    assert (plan.value, plan.message.message_id, plan.identifier) == ("pro", "m04", "user:ann")
+    assert plan.replaced is not None
+    assert (plan.replaced.value, plan.replaced.message.message_id) == ("free", "m02")
+
+
+def test_a_traits_history_is_newest_first_and_knows_both_spellings(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed(
+        [
+            call("identify", 1, userId="u", traits={"first_name": "A"}),
+            call("identify", 3, userId="u", traits={"firstName": "C"}),
+            call("identify", 2, userId="u", traits={"first_name": None}),
+        ]
+    )
+    engine.settle()
+    assert [one.value for one in History(engine.profiles()).writes("user:u", "first_name")] == ["C", None, "A"]
+
+
+def test_a_profile_as_of_an_earlier_time_has_what_was_known_of_events_up_to_then(engine: Engine) -> None:
+    then = parse_instant(at(2))
+    assert then is not None
+    profile = History(engine.profiles()).as_of("anon:pad", then)
+    assert profile is not None
+    assert (profile.canonical, profile.traits["plan"], profile.events) == ("user:ann", "free", 2)
+    first = History(engine.profiles()).as_of("anon:pad", then - 1)
+    assert first is not None
+    assert (first.canonical, first.events) == ("anon:pad", 1)
+    assert History(engine.profiles()).as_of("user:bob", then) is None
+
+
+def test_usage_books_and_advice_count_what_a_source_does(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    events = [call("page", n, anonymousId="d") for n in range(20)]
+    same = [
+        {
+            "type": "identify",
+            "messageId": f"i{n}",
+            "timestamp": at(n),
+            "userId": "u",
+            "traits": {"first_name": "A", "age": "9"},
+        }
+        for n in range(30)
+    ]
+    engine.feed([*events, *same, same[0], {**same[1], "traits": {"firstName": "B"}}])
+    engine.feed([call("identify", 59, userId="u", traits={"firstName": "A"})])
+    engine.settle()
+    reader = SqliteUsageReader(engine.path)
+    assert [(row.month, row.type, row.calls) for row in reader.usage()] == [
+        ("2024-05", "identify", 31),
+        ("2024-05", "page", 20),
+    ]
+    assert reader.people("2024-05") == 2
+    assert reader.people("2024-06") == 0
+    (books,) = reader.books()
+    assert (books.stored, books.duplicates, books.conflicting) == (51, 2, 1)
+    (advice,) = reader.advice()
+    assert (advice.identifies, advice.unchanged, advice.pages, advice.identifies_each_page) == (31, 30, 20, True)
+    assert advice.two_spellings == ("firstName",)
+    assert advice.wrong_types == {"age": 30}

@@ -1,0 +1,229 @@
+"""Deletion that erases, retries (A1), the full rebuild, the archive's horizon, and crashes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+import pytest
+
+from tabard.identity.rules import Rules
+from tabard.resolver.dry_run import resolved_lines
+from tests.integration.resolver.engine import Engine, Event
+
+EXAMPLES: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[3] / "spec" / "identity" / "examples.json").read_text("utf-8")
+)
+
+
+def call(kind: str, name: str, second: float, **fields: Any) -> Event:
+    return {"type": kind, "messageId": name, "timestamp": f"2024-05-01T12:00:{second:06.3f}Z", **fields}
+
+
+def raw(path: Path) -> bytes:
+    """Every byte of the file after the free pages are gone."""
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("VACUUM")
+    connection.close()
+    return path.read_bytes()
+
+
+PERSON = [
+    call("identify", "m1", 1, userId="secret-user", anonymousId="secret-device", traits={"email": "secret@x.io"}),
+    call("track", "m2", 2, userId="secret-user", event="secret-event"),
+    call("identify", "m3", 3, userId="other", traits={"n": 1}),
+]
+DELETE = call("delete", "d1", 5, ids=["user:secret-user", "anon:secret-device", "email:secret@x.io"])
+
+
+@pytest.mark.parametrize("events", [[*PERSON, DELETE], [DELETE, *PERSON]], ids=["delete last", "delete first"])
+def test_a_delete_leaves_no_byte_of_the_person_but_keyed_hashes(events: list[Event], tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed(events)
+    digest = engine.digest()
+    engine.settle(erase=True)
+    assert engine.digest() == digest
+    assert [profile["canonical"] for profile in engine.state()["profiles"]] == ["user:other"]
+    engine.close()
+    left = raw(engine.path)
+    # The control itself names whom it deletes: it stays, so that a rebuild can obey it.
+    control = json.dumps(DELETE["ids"], separators=(",", ":")).encode()
+    assert control in left
+    assert b"secret" not in left.replace(control, b"")
+
+
+def test_who_was_deleted_and_erased_comes_back_under_the_same_id_with_what_is_new(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed(PERSON)
+    engine.settle()
+    before = engine.profiles().profile("user:secret-user")
+    engine.feed([DELETE])
+    engine.settle(erase=True)
+    assert engine.profiles().profile("user:secret-user") is None
+    engine.feed([call("identify", "m9", 9, userId="secret-user", traits={"n": 2})])
+    engine.settle()
+    after = engine.profiles().profile("user:secret-user")
+    assert before is not None
+    assert after is not None
+    assert after.profile_id == before.profile_id
+    assert (after.events, after.traits, after.identifiers) == (1, {"n": 2}, ("user:secret-user",))
+
+
+def test_dead_messages_are_never_to_be_delivered_and_the_call_that_deletes_is(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([*PERSON, call("track", "d2", 6, userId="secret-user", event="User Deleted")])
+    reader = engine.messages()
+    dead = {message.message_id: reader.is_dead(message) for message in reader.read(0, 0, 10)}
+    assert dead == {"m1": True, "m2": True, "m3": False, "d2": False}
+
+
+def test_a_retry_with_a_smaller_time_is_no_new_message_and_keeps_every_answer(tmp_path: Path) -> None:
+    first = [
+        call("identify", "a", 2.015, userId="u", anonymousId="d", traits={"plan": "retried"}),
+        call("identify", "b", 2.010, userId="u", traits={"plan": "between"}),
+    ]
+    retry = call("identify", "a", 2.003, userId="u", anonymousId="d", traits={"plan": "retried"})
+    engine = Engine(tmp_path)
+    engine.feed(first)
+    assert engine.state()["profiles"][0]["traits"] == {"plan": "retried"}
+    committed = engine.commit(list(resolved_lines([retry], Rules(), engine.offset)))
+    assert (committed.stored, committed.duplicates, committed.conflicting) == (0, 1, 0)
+    assert engine.state()["profiles"][0]["traits"] == {"plan": "between"}
+    assert [message.message_id for message in engine.messages().read(0, 0, 10)] == ["a", "b"]
+    other = tmp_path / "other"
+    other.mkdir()
+    reversed_ = Engine(other)
+    reversed_.feed([retry, *reversed(first)])
+    assert reversed_.digest() == engine.digest()
+
+
+def test_copies_with_other_content_are_counted_and_the_smallest_is_the_message(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([call("track", "constant", 5, userId=f"u{n}", event=f"E{n}") for n in (3, 2, 4)], batch=1)
+    assert [profile["canonical"] for profile in engine.state()["profiles"]] == ["user:u2"]
+    (stored,) = engine.messages().find("constant")
+    assert b'"E2"' in stored.body
+    assert engine.messages().read(0, 0, 10) == [stored]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["name"])
+def test_a_full_rebuild_gives_the_same_state_byte_for_byte(example: dict[str, Any], tmp_path: Path) -> None:
+    engine = Engine(tmp_path, Rules(**example.get("config", {})))
+    engine.feed(example["events"], batch=3)
+    digest, changes = engine.digest(), engine.profiles().changes(0, 1000)
+    engine.store.rebuild()
+    assert engine.digest() == digest
+    assert engine.state() == example["expect"]
+    assert engine.profiles().changes(0, 1000) == changes
+
+
+def test_a_rebuild_obeys_values_blocked_since(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([call("track", f"m{n}", n, userId=f"u{n}", anonymousId="shared-tv", event="E") for n in range(2)])
+    engine.feed([call("page", "p", 3, anonymousId="shared-tv")])
+    engine.settle()
+    engine.rules = Rules(blocked=frozenset({"shared-tv"}))
+    engine.restart()
+    engine.store.rebuild()
+    assert [profile["ids"] for profile in engine.state()["profiles"]] == [["user:u0"], ["user:u1"]]
+
+
+def test_changed_limits_hold_after_a_restart_without_a_rebuild(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([call("track", f"m{n}", n, userId=f"u{n}", anonymousId="tv", event="E") for n in range(3)])
+    assert engine.state()["profiles"][0]["ids"] == ["anon:tv", "user:u0"]
+    engine.rules = Rules(max_owners=2)
+    engine.restart()
+    assert engine.state()["profiles"][0]["ids"] == ["user:u0"]
+
+
+def test_bodies_past_the_horizon_go_and_what_is_known_stays_even_after_a_rebuild(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed(PERSON)
+    digest = engine.digest()
+    received = engine.messages().newest(1)[0].received_at
+    assert engine.store.purge(received) == 2
+    assert engine.store.purge(received) == 0
+    assert [bool(message.body) for message in engine.messages().read(0, 0, 10)] == [False, False, True]
+    assert engine.digest() == digest
+    engine.store.rebuild()
+    assert engine.digest() == digest
+    engine.feed([PERSON[0]])
+    assert engine.digest() == digest
+
+
+CRASHER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from tests.integration.resolver.test_upkeep import crash_events
+from tests.integration.resolver.engine import Engine
+engine = Engine(Path(sys.argv[1]))
+engine.offset = engine.store.positions().get(0, 0)
+events = crash_events()
+print(engine.offset, flush=True)
+for start in range(engine.offset, len(events), 7):
+    engine.feed(events[start:start + 7])
+    if start % 3 == 0:
+        engine.store.project(5)
+"""
+
+
+def crash_events() -> list[Event]:
+    """A few thousand calls and controls of a small world, always the same."""
+    random = Random(11)
+    events: list[Event] = []
+    for number in range(3000):
+        kind = random.choice(["page", "track", "identify", "identify", "alias", "group"])
+        event = call(kind, f"m{random.randrange(2500)}", number % 60)
+        event["anonymousId"] = f"d{random.randrange(60)}"
+        if kind != "page":
+            event["userId"] = random.choice([f"u{random.randrange(40)}", f"l{random.randrange(20)}@x.io"])
+        if kind == "alias":
+            event["previousId"] = f"u{random.randrange(40)}"
+        if kind in ("identify", "group"):
+            event["traits"] = {f"k{random.randrange(4)}": number, "email": f"l{random.randrange(20)}@x.io"}
+        if kind == "group":
+            event["groupId"] = f"g{random.randrange(5)}"
+        events.append(event)
+        if number % 250 == 99:
+            events.append(call("delete", f"c{number}", number % 60, ids=[f"user:u{random.randrange(40)}"]))
+            events.append(call("cut", f"x{number}", 59, a=f"user:u{random.randrange(40)}", b="*"))
+    return events
+
+
+def test_a_resolver_killed_at_random_moments_ends_in_the_same_state(tmp_path: Path) -> None:
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    reference = Engine(calm)
+    reference.feed(crash_events(), batch=500)
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    random = Random(3)
+    root = str(Path(__file__).parents[3])
+    kills = 0
+    for _ in range(12):
+        arguments = [sys.executable, "-c", CRASHER, str(crashed), "-", root]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(random.uniform(0.02, 0.3))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+        process.stdout.close()
+    assert kills > 3
+    survivor = Engine(crashed)
+    survivor.offset = survivor.store.positions()[0]
+    assert survivor.offset > 0
+    survivor.feed(crash_events())
+    assert survivor.digest() == reference.digest()
+    assert survivor.state() == reference.state()
