@@ -77,20 +77,27 @@ def compile_instance(
     """The instance made ready. Raises `InstanceUnusable`, whatever is wrong with settings, triggers or mappings."""
     try:
         settings = check_settings(destination.settings, plain_settings)
-        subscriptions = tuple(
-            (
-                each.id,
-                compile_subscription(
-                    destination, action=each.action, subscribe=each.subscribe, mapping=each.mapping, name=each.name
-                ),
-            )
-            for each in instance.subscriptions
-            if each.enabled
-        )
+        subscriptions = compile_subscriptions(instance, destination)
         options = _options(instance.options)
     except (ValueError, KeyError, TypeError) as error:
         raise InstanceUnusable(f"destination {instance.name!r}: {error}") from error
     return Compiled(instance, destination, route_of(instance, destination), settings, subscriptions, options)
+
+
+def compile_subscriptions(
+    instance: DestinationInstance, destination: Destination
+) -> tuple[tuple[str, Subscription], ...]:
+    """What is switched on, compiled, with the configured ids. Raises as `kit.plan.compile_subscription` does."""
+    return tuple(
+        (
+            each.id,
+            compile_subscription(
+                destination, action=each.action, subscribe=each.subscribe, mapping=each.mapping, name=each.name
+            ),
+        )
+        for each in instance.subscriptions
+        if each.enabled
+    )
 
 
 def _options(given: Mapping[str, Any]) -> Options:

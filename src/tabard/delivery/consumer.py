@@ -334,6 +334,8 @@ class Consumer:
         entry.phase, entry.term, entry.code = Phase.FINISHED, term, code
         entry.item, entry.steps = None, []
         self._ended += 1
+        if term is Term.ERASED and (entry.has_row or entry.attempts):
+            self._ledger.erase(entry.position)
         if entry.has_row:
             self._changed[entry.position] = entry
 
@@ -389,6 +391,15 @@ class Consumer:
         entry.term = Term.DEAD
         self._ledger.moved(entry, Term.DEAD, Term.PARKED)
         self._wake(now_ms, entry)
+
+    def erase_record(self, position: int, row: Row | None, *, is_kept: bool, now_ms: int) -> None:
+        """Forgets what is recorded of a message that was deleted (`is_kept`) or is no longer kept; a dead row ends."""
+        self._ledger.erase(position)
+        if row is not None and row.state is RowState.DEAD and position not in self._rows:
+            entry = entry_of_row(row, now_ms)
+            entry.code = ""
+            self._ledger.moved(entry, Term.DEAD, Term.ERASED if is_kept else Term.EXPIRED)
+            self._ledger.drop(position)
 
     def _restore(self, rows: Sequence[Row], now_ms: int) -> None:
         for row in rows:

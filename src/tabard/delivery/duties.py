@@ -147,6 +147,23 @@ async def prune(deliverer: Deliverer) -> None:
         continue
 
 
+async def erase(deliverer: Deliverer) -> None:
+    """Forgets attempts and dead letters of people who were deleted, and of messages that are no longer kept."""
+    for outlet in deliverer.outlets.values():
+        for served in outlet.served:
+            after = -1
+            while positions := await deliverer.in_store(
+                deliverer.deps.deliveries.recorded, served.consumer.id, _PAGE, after
+            ):
+                after = positions[-1]
+                items = await deliverer.feed.load(positions)
+                for position in positions:
+                    item = items.get(position)
+                    if item is None or item.dead:
+                        row = await deliverer.in_store(deliverer.deps.deliveries.row, served.consumer.id, position)
+                        served.consumer.erase_record(position, row, is_kept=item is not None, now_ms=deliverer.now_ms())
+
+
 def status(deliverer: Deliverer, bookkeeping: Bookkeeping) -> dict[str, Any]:
     """The state of every destination as the deliverer sees it, for `run/deliverer.json`."""
     now_ms = deliverer.now_ms()

@@ -1,7 +1,5 @@
 """What a consumer has done since its last commit, and the commit made of it."""
 
-from collections.abc import Iterable
-
 from tabard.delivery.entry import Entry
 from tabard.storage.deliveries import Attempt, Commit, Counts, Range, Row, Term
 
@@ -19,6 +17,7 @@ class Ledger:
         self._ranges: dict[int, _Open] = {}
         self._reasons: dict[str, int] = {}
         self._rows: dict[int, Row | None] = {}
+        self._erased: list[int] = []
         self.attempts: list[Attempt] = []
         self.delivered_hashes: dict[bytes, bytes] = {}
         self.forgotten_hashes: set[bytes] = set()
@@ -49,10 +48,17 @@ class Ledger:
         """The row of a delivery that ended well."""
         self._rows[position] = None
 
+    def erase(self, position: int) -> None:
+        """No attempt of that delivery may be kept, nor any that is noted already."""
+        self._erased.append(position)
+        self.attempts = [each for each in self.attempts if each.position != position]
+
     def close(self, version: int, now_ms: int) -> Commit | None:
         """Everything since the last call as one commit, None where there is nothing."""
         ranges = tuple(opened.range(partition, version, now_ms) for partition, opened in self._ranges.items())
-        if not (ranges or self._rows or self.attempts or self.delivered_hashes or self.forgotten_hashes):
+        if not (
+            ranges or self._rows or self.attempts or self._erased or self.delivered_hashes or self.forgotten_hashes
+        ):
             return None
         commit = Commit(
             consumer=self.consumer,
@@ -63,10 +69,12 @@ class Ledger:
             rows=tuple(row for row in self._rows.values() if row),
             dropped=tuple(position for position, row in self._rows.items() if row is None),
             attempts=tuple(self.attempts),
+            erased=tuple(self._erased),
             delivered_hashes=self.delivered_hashes,
             forgotten_hashes=tuple(self.forgotten_hashes),
         )
-        self._ranges, self._reasons, self._rows, self.attempts = {}, {}, {}, []
+        self._ranges, self._reasons, self._rows = {}, {}, {}
+        self.attempts, self._erased = [], []
         self.delivered_hashes, self.forgotten_hashes = {}, set()
         return commit
 
@@ -106,14 +114,3 @@ class _Open:
             last_answer=self.last_answer,
             counts=self.counts,
         )
-
-
-def sum_counts(ranges: Iterable[Range]) -> Counts:
-    """The counts of several ranges, by source and term."""
-    total: Counts = {}
-    for each in ranges:
-        for source, terms in each.counts.items():
-            into = total.setdefault(source, {})
-            for term, number in terms.items():
-                into[term] = into.get(term, 0) + number
-    return total

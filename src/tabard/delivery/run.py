@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tabard.delivery.deliverer import Deliverer, Deps
-from tabard.delivery.duties import Bookkeeping, apply_orders, prune, write_status
+from tabard.delivery.duties import Bookkeeping, apply_orders, erase, prune, write_status
 from tabard.telemetry.logging import logger
 
 __all__ = ["Deps", "run"]
@@ -15,6 +15,7 @@ CONFIG_S: Final = 0.5
 STATUS_S: Final = 1.0
 PRUNE_S: Final = 60.0
 CHECK_S: Final = 300.0
+ERASE_S: Final = 600.0
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
@@ -35,6 +36,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         asyncio.create_task(_every(CONFIG_S, take_up)),
         asyncio.create_task(_every(STATUS_S, tell)),
         asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer))),
+        asyncio.create_task(_every(ERASE_S, lambda: erase(deliverer))),
         asyncio.create_task(_every(CHECK_S, bookkeeping.check)),
     ]
     await stop.wait()

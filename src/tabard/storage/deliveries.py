@@ -98,7 +98,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """All that changes at once for one consumer. `offsets` is the whole new cursor; the ranges' counts change the
-    books; `reasons` counts `term:code`.
+    books; `reasons` counts `term:code`; `erased`: positions whose attempts must not be kept.
     """
 
     consumer: str
@@ -109,6 +109,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     dropped: tuple[int, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    erased: tuple[int, ...] = ()
     delivered_hashes: dict[bytes, bytes] = {}
     forgotten_hashes: tuple[bytes, ...] = ()
 
@@ -197,6 +198,10 @@ class DeliveryReader(Protocol):
         ...
 
     def attempts(self, consumer: str, position: int) -> list[Attempt]: ...
+    def recorded(self, consumer: str, limit: int, after: int = -1) -> list[int]:
+        """Positions above `after` that have attempts or a dead row, ascending."""
+        ...
+
     def ranges(self, consumer: str, limit: int, after: int = 0) -> list[tuple[int, Range]]:
         """Kept ranges with their sequence numbers, oldest first, those numbered above `after`."""
         ...

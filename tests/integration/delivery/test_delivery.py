@@ -1,14 +1,33 @@
 """Messages to a real HTTP server through a whole deliverer."""
 
+import asyncio
+import hashlib
+import hmac
 from pathlib import Path
 
-from tabard.testing.faulty_destination import FaultyDestination
-from tests.integration.delivery.running import delivering
+import msgspec
+
+from tabard.clock import SystemClock
+from tabard.delivery.dead_letter import dead_letter, resend
+from tabard.delivery.duties import status
+from tabard.delivery.replay import cancel_replay, order_replay
+from tabard.delivery.trace import Tracing, trace
+from tabard.destinations.catalog.webhook import destination
+from tabard.settings import Settings
+from tabard.storage.deliveries import Replay
+from tabard.testing.faulty_destination import Fault, FaultyDestination
+from tests.integration.delivery.running import LOOPBACK, Running, delivering
 from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace, stored, webhook
 
 
+def plain(number: int, people: int = 5, partition: int = 1) -> MemoryMessages:
+    return MemoryMessages().add(
+        stored(offset, partition=partition, userId=f"u{offset % people}") for offset in range(number)
+    )
+
+
 async def test_every_message_arrives_once_and_in_order(tmp_path: Path) -> None:
-    messages = MemoryMessages().add(stored(offset, userId=f"u{offset % 5}") for offset in range(200))
+    messages = plain(200)
     async with FaultyDestination() as hook:
         workspace = MemoryWorkspace([webhook(hook.url)])
         async with delivering(tmp_path, messages, workspace) as running:
@@ -17,3 +36,291 @@ async def test_every_message_arrives_once_and_in_order(tmp_path: Path) -> None:
     for user in range(5):
         mine = [each.message_id for each in hook.taken if each.body["userId"] == f"u{user}"]
         assert mine == [f"m1-{offset}" for offset in range(user, 200, 5)]
+
+
+async def test_new_messages_arrive_while_it_runs_and_a_restart_sends_nothing_again(tmp_path: Path) -> None:
+    messages = plain(10)
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        async with delivering(tmp_path, messages, workspace) as running:
+            await running.until_ended(10)
+            messages.add([stored(10), stored(12)])
+            await running.until_ended(12)
+        async with delivering(tmp_path, messages, workspace) as running:
+            messages.add([stored(20)])
+            await running.until_ended(13)
+    assert sorted(hook.message_ids) == sorted([f"m1-{offset}" for offset in (*range(11), 12, 20)])
+
+
+async def test_a_signed_request_carries_what_a_receiver_needs_to_verify_it(tmp_path: Path) -> None:
+    settings = {"secret": "s3cret-s3cret", "headers": "X-Team: growth\nAuthorization: Bearer token-token"}
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url, settings=settings)])
+        async with delivering(tmp_path, plain(1), workspace) as running:
+            await running.until_ended(1)
+    taken = hook.taken[0]
+    moment, signature = (part.partition("=")[2] for part in taken.headers["x-tabard-signature"].split(","))
+    body = msgspec.json.encode(taken.body)
+    assert signature == hmac.new(b"s3cret-s3cret", f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    assert taken.headers["x-team"] == "growth"
+    assert taken.headers["authorization"] == "Bearer token-token"
+    assert taken.headers["idempotency-key"] == "m1-0"
+    assert taken.headers["user-agent"] == "Tabard"
+
+
+async def test_chaos_loses_nothing_keeps_order_and_doubles_only_what_nobody_could_know(tmp_path: Path) -> None:
+    number, people = 300, 40
+    faults = {
+        Fault.TOO_MANY: 0.01, Fault.SERVER_ERROR: 0.05, Fault.HANG: 0.01, Fault.RESET: 0.04, Fault.HALF: 0.03,
+        Fault.GARBAGE: 0.03, Fault.DRIP: 0.01, Fault.LATE: 0.01,
+    }  # fmt: skip
+    messages = plain(number, people)
+    settings = Settings(egress_private=True, delivery_timeout_s=0.2)
+    async with FaultyDestination(faults=faults, seed=4, retry_after="0", slow_s=0.4) as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        async with delivering(tmp_path, messages, workspace, settings=settings) as running:
+            terms = await running.until_ended(number, timeout_s=40)
+    assert terms == {"taken": number, "delivered": number}
+    assert set(hook.message_ids) == {f"m1-{offset}" for offset in range(number)}
+    doubled = [each for each in hook.taken if hook.message_ids.count(each.message_id) > 1]
+    unsure = {each.message_id for each in hook.taken if each.fault is not None}
+    assert {each.message_id for each in doubled} <= unsure
+    for user in range(people):
+        mine = list(dict.fromkeys(each.message_id for each in hook.taken if each.body["userId"] == f"u{user}"))
+        assert mine == [f"m1-{offset}" for offset in range(user, number, people)]
+
+
+async def test_a_batch_destination_gets_batches_and_the_order_within_them(tmp_path: Path) -> None:
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url, batch_size=50)])
+        async with delivering(tmp_path, plain(400, people=400), workspace) as running:
+            await running.until_ended(400)
+    assert sorted(hook.message_ids) == sorted(f"m1-{offset}" for offset in range(400))
+    assert hook.requests < 60
+
+
+async def test_what_the_integrations_object_or_a_source_keeps_out_is_counted_by_its_reason(tmp_path: Path) -> None:
+    messages = MemoryMessages().add(
+        [stored(0), stored(1, integrations={"All": False}), stored(2, integrations={"hook": False}),
+         stored(3, source="other"), stored(4, integrations={"All": False, "Webhook": True}), stored(5, type="control")]
+    )  # fmt: skip
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url, sources=("s1",))])
+        async with delivering(tmp_path, messages, workspace) as running:
+            terms = await running.until_ended(6)
+            reasons = await running.deliverer.in_store(running.store.reasons, "d1")
+    assert terms == {"taken": 6, "delivered": 2, "filtered": 4}
+    assert reasons == {
+        "filtered:filtered_by_integrations": 2, "filtered:source_not_joined": 1, "filtered:no_matching_trigger": 1,
+    }  # fmt: skip
+    assert sorted(hook.message_ids) == ["m1-0", "m1-4"]
+
+
+async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_sent_again(tmp_path: Path) -> None:
+    settings = {"secret": "s3cret-s3cret", "headers": "Authorization: Bearer token-token"}
+    messages, clock = plain(20), SystemClock()
+    async with FaultyDestination(bad=lambda message: message["messageId"] in ("m1-3", "m1-4")) as hook:
+        workspace = MemoryWorkspace([webhook(hook.url, settings=settings)])
+        async with delivering(tmp_path, messages, workspace) as running:
+            terms = await running.until_ended(20)
+            assert terms == {"taken": 20, "delivered": 18, "dead": 2}
+            position = messages.find("m1-3")[0].position
+            letter = await running.deliverer.in_store(dead_letter, running.store, "d1", position)
+            assert letter
+            assert (letter["code"], letter["attempts"], letter["messageId"]) == ("http_400", 0, "m1-3")
+            request, answer = letter["tries"][0]["request"], letter["tries"][0]["answer"]
+            assert request.startswith(f"POST {hook.url}")
+            assert '"messageId":"m1-3"' in request
+            assert answer.startswith("400")
+            assert "token-token" not in request
+            assert "s3cret" not in request
+            assert "v1=" not in request
+
+            hook.bad = lambda message: message["messageId"] == "m1-4"
+            order = resend(tmp_path / "orders", clock, "d1")
+            await running.until(lambda: running.store.order_answer(order) is not None)
+            terms = await running.until_ended(20)
+            while terms.get("parked"):
+                terms = await running.terms()
+            assert running.store.order_answer(order) == {"resent": 2}
+            assert terms == {"taken": 20, "delivered": 19, "dead": 1}
+    assert hook.message_ids.count("m1-3") == 1
+
+
+async def test_refused_credentials_rest_the_destination_and_lose_nothing(tmp_path: Path) -> None:
+    async with FaultyDestination(status=401) as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        async with delivering(tmp_path, plain(50), workspace) as running:
+            outlet = running.deliverer.outlets["d1"]
+            await running.until(lambda: outlet.shared.breaker.is_open)
+            await asyncio.sleep(0.3)
+            requests = hook.requests
+            assert status(running.deliverer, running.bookkeeping)["destinations"]["d1"]["state"] == "paused"
+            assert await running.terms() == {}
+            hook.status = None
+            workspace.put(webhook(hook.url, version=2))
+            terms = await running.until_ended(50)
+    assert terms == {"taken": 50, "delivered": 50}
+    # The first round, each with the test that confirms it, and no more until the settings changed.
+    assert requests <= 16
+
+
+async def test_one_dead_destination_does_not_slow_nineteen_others(tmp_path: Path) -> None:
+    number = 300
+    messages = MemoryMessages().add(stored(offset) for offset in range(1))
+    async with FaultyDestination() as good, FaultyDestination(faults={Fault.HANG: 1.0}, slow_s=30) as dead:
+        instances = [
+            webhook(dead.url if index == 7 else good.url, id=f"d{index}", name=f"h{index}") for index in range(20)
+        ]
+        async with delivering(tmp_path, messages, MemoryWorkspace(instances)) as running:
+            began = asyncio.get_running_loop().time()
+            messages.add(stored(offset) for offset in range(1, number))
+            for index in (each for each in range(20) if each != 7):
+                await running.until_ended(number, f"d{index}", timeout_s=20)
+            took_s = asyncio.get_running_loop().time() - began
+            behind = status(running.deliverer, running.bookkeeping)["destinations"]["d7"]
+    assert len(good.taken) == 19 * number
+    assert behind["underWay"] > 0 or behind["state"] == "paused"
+    # 5,700 deliveries on a shared core; a destination that waited for the dead one would take 30 s a request.
+    assert took_s < 15
+
+
+async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_path: Path) -> None:
+    messages = plain(10)
+    messages.dead = {messages.find("m1-2")[0].position}
+    async with FaultyDestination(bad=lambda message: message["messageId"] == "m1-5") as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            terms = await running.until_ended(10)
+            assert terms == {"taken": 10, "delivered": 8, "erased": 1, "dead": 1}
+            position = messages.find("m1-5")[0].position
+            messages.dead.add(position)
+            from tabard.delivery.duties import erase
+
+            await erase(running.deliverer)
+            assert await running.terms() == {"taken": 10, "delivered": 8, "erased": 2}
+            assert running.store.attempts("d1", position) == []
+            await running.bookkeeping.check()
+            assert running.bookkeeping.differences == {}
+    assert "m1-2" not in hook.message_ids
+
+
+async def test_a_replay_sends_a_range_again_behind_live_traffic_with_books_of_its_own(tmp_path: Path) -> None:
+    messages, clock = plain(100), SystemClock()
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(100)
+            order = order_replay(
+                tmp_path / "orders", clock, "d1", Replay(since=1_010, until=1_050, trigger='userId = "u1"')
+            )
+            await running.until(lambda: (state := running.store.consumer(order)) is not None and state.state == "done")
+            terms = await running.terms(order)
+            assert terms == {"taken": 40, "delivered": 8, "filtered": 32}
+            assert (await running.terms())["taken"] == 100
+            await running.bookkeeping.check()
+            assert running.bookkeeping.differences == {}
+    replayed = hook.message_ids[100:]
+    assert replayed == [f"m1-{offset}" for offset in range(11, 50, 5)]
+
+
+async def test_a_slow_replay_can_be_cancelled_and_one_of_failures_takes_only_those(tmp_path: Path) -> None:
+    messages, clock = plain(60), SystemClock()
+    async with FaultyDestination(bad=lambda message: message["messageId"] == "m1-9") as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(60)
+            slow = order_replay(tmp_path / "orders", clock, "d1", Replay(rate_per_s=20))
+            await running.until(lambda: len(hook.taken) > 62)
+            cancel_replay(tmp_path / "orders", clock, slow)
+            await running.until(
+                lambda: (state := running.store.consumer(slow)) is not None and state.state == "cancelled"
+            )
+            assert len(hook.taken) < 100
+            before = len(hook.taken)
+            hook.bad = lambda message: False
+            failed = order_replay(tmp_path / "orders", clock, "d1", Replay(only="failed"))
+            await running.until(lambda: (state := running.store.consumer(failed)) is not None and state.state == "done")
+    assert hook.message_ids[before:] == ["m1-9"]
+
+
+async def test_a_trace_says_what_became_of_a_message_and_what_the_answer_rests_on(tmp_path: Path) -> None:
+    messages = plain(5)
+    messages.add([stored(5, integrations={"All": False}), stored(6, messageId="bad")])
+    async with FaultyDestination(bad=lambda message: message["messageId"] == "bad") as hook:
+        workspace = MemoryWorkspace()
+        workspace.put(webhook(hook.url))
+        async with delivering(tmp_path, messages, workspace) as running:
+            await running.until_ended(7)
+            messages.add([stored(90, received_at=1 << 61)])
+            tracing = Tracing(messages, running.store, workspace, {"webhook": destination})
+
+            async def traced(message_id: str) -> dict[str, object]:
+                found = await running.deliverer.in_store(trace, message_id, tracing)
+                assert len(found) == 1
+                return dict(found[0])
+
+            smooth, kept_out, bad, waits = [await traced(each) for each in ("m1-2", "m1-5", "bad", "m1-90")]
+    assert (smooth["outcome"], smooth["how"], smooth["actions"]) == ("delivered", "range", ["Send"])
+    assert smooth["range"]["counts"]["s1"]["delivered"] == 5  # type: ignore[index]
+    assert (kept_out["outcome"], kept_out["code"]) == ("filtered", "filtered_by_integrations")
+    assert (bad["outcome"], bad["how"], bad["code"]) == ("dead", "row", "http_400")
+    assert len(bad["attempts"]) == 1  # type: ignore[arg-type]
+    assert waits["outcome"] == "pending"
+
+
+async def test_no_needless_calls_leaves_out_an_identify_that_would_change_nothing(tmp_path: Path) -> None:
+    def identify(offset: int, plan: str, **more: object) -> object:
+        return stored(offset, type="identify", userId="u1", event=None, traits={"plan": plan}, **more)  # type: ignore[arg-type]
+
+    messages = MemoryMessages().add(
+        [identify(0, "free"), identify(1, "free"), identify(2, "pro"), identify(3, "pro"), stored(4, userId="u1")]  # type: ignore[list-item]
+    )
+    instance = webhook("", no_needless_calls=True)
+    only_traits = msgspec.structs.replace(
+        instance.subscriptions[0], mapping={"data": {"traits": {"@path": "$.traits"}}}
+    )
+    async with FaultyDestination() as hook:
+        instance = msgspec.structs.replace(instance, settings={"url": hook.url}, subscriptions=(only_traits,))
+        async with delivering(tmp_path, messages, MemoryWorkspace([instance])) as running:
+            terms = await running.until_ended(5)
+        messages.add([identify(5, "pro")])  # type: ignore[list-item]
+        async with delivering(tmp_path, messages, MemoryWorkspace([instance])) as running:
+            again = await running.until_ended(6)
+    assert terms == {"taken": 5, "delivered": 3, "filtered": 2}
+    assert again == {"taken": 6, "delivered": 3, "filtered": 3}
+
+
+async def test_two_partitions_are_merged_by_time_of_receipt_up_to_the_watermark(tmp_path: Path) -> None:
+    messages = MemoryMessages(watermark_ms=1_050)
+    messages.add(stored(offset, partition=1, userId="u1", received_at=1_000 + offset * 2) for offset in range(50))
+    messages.add(stored(offset, partition=2, userId="u1", received_at=1_001 + offset * 2) for offset in range(50))
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(50)
+            await asyncio.sleep(0.2)
+            assert len(hook.taken) == 50
+            messages.watermark_ms = 1 << 60
+            await running.until_ended(100)
+    assert hook.message_ids == [f"m{1 + index % 2}-{index // 2}" for index in range(100)]
+
+
+async def test_a_private_address_is_refused_unless_the_operator_allows_it(tmp_path: Path) -> None:
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        strict = Settings(delivery_timeout_s=0.5)
+        async with delivering(tmp_path, plain(3), workspace, settings=strict) as running:
+            await running.until(lambda: running.deliverer.outlets["d1"].served[0].consumer.lag_ms(10) == 0)
+            await asyncio.sleep(0.3)
+            assert hook.requests == 0
+            await running.terms()
+            tries = await running.deliverer.in_store(running.store.attempts, "d1", stored(0).position)
+    assert tries[0].code == "refused_address"
+    assert "egress_private" in tries[0].reason
+
+
+async def test_an_instance_that_cannot_work_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    async with FaultyDestination() as hook:
+        bad = webhook(hook.url, id="d2", name="broken", settings={"url": ""})
+        async with delivering(tmp_path, plain(3), MemoryWorkspace([bad, webhook(hook.url)])) as running:
+            await running.until_ended(3)
+            told = status(running.deliverer, running.bookkeeping)["destinations"]
+    assert told["d2"]["state"] == "unusable"
+    assert "broken" in told["d2"]["why"]

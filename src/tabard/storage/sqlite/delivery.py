@@ -89,6 +89,10 @@ class SqliteDeliveryReader:
         """The kept attempts of one delivery, oldest first."""
         return [Attempt(**_named(Attempt, row)) for row in self._db.execute(_SQL["attempts"], (consumer, position))]
 
+    def recorded(self, consumer: str, limit: int, after: int = -1) -> list[int]:
+        """Positions above `after` that have attempts or a dead row, ascending."""
+        return [position for (position,) in self._db.execute(_SQL["recorded"], (consumer, after, limit))]
+
     def ranges(self, consumer: str, limit: int, after: int = 0) -> list[tuple[int, Range]]:
         """Kept ranges, oldest first, those numbered above `after`."""
         return [(row[0], _range(row)) for row in self._db.execute(_SQL["ranges"], (consumer, after, limit))]
@@ -168,6 +172,7 @@ class SqliteDeliveryStore(SqliteDeliveryReader):
             _SQL["cut_attempts"],
             ((consumer, position, ATTEMPTS_MAX) for position in {each.position for each in commit.attempts}),
         )
+        self._db.executemany(_SQL["drop_attempts"], ((consumer, position) for position in commit.erased))
         self._db.executemany(
             _SQL["put_hash"], ((consumer, subject, kept) for subject, kept in commit.delivered_hashes.items())
         )

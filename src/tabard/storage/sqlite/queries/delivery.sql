@@ -86,6 +86,15 @@ DELETE FROM delivery WHERE consumer = ? AND position = ?
 SELECT position, at, took_ms, subscription, verdict, code, reason, request, answer
 FROM attempt WHERE consumer = ? AND position = ? ORDER BY at, rowid
 
+-- name: recorded
+SELECT position FROM attempt WHERE consumer = ?1 AND position > ?2
+UNION
+SELECT position FROM delivery WHERE consumer = ?1 AND state = 'dead' AND position > ?2
+ORDER BY position LIMIT ?3
+
+-- name: drop_attempts
+DELETE FROM attempt WHERE consumer = ? AND position = ?
+
 -- name: add_attempt
 INSERT INTO attempt (consumer, position, at, took_ms, subscription, verdict, code, reason, request, answer)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

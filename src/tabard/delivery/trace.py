@@ -1,0 +1,113 @@
+"""What became of a message at each destination: from its own row where there is one, else from the range that passed
+it and the decision made again with the configuration of that time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tabard.delivery.compiled import compile_subscriptions
+from tabard.delivery.dead_letter import attempt_json, row_json
+from tabard.delivery.route import Filter, refusal, route_of
+from tabard.destinations.kit.destination import Destination
+from tabard.destinations.kit.plan import Invalid, plan
+from tabard.message.traits import iso_ms
+from tabard.message.types import StoredMessage, offset_of, partition_of, position_text
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Range
+from tabard.storage.interface import MessageReader
+from tabard.workspace.types import DestinationInstance, WorkspaceReader
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What a trace reads."""
+
+    messages: MessageReader
+    deliveries: DeliveryReader
+    workspace: WorkspaceReader
+    registry: Mapping[str, Destination]
+
+
+def trace(message_id: str, tracing: Tracing) -> list[Json]:
+    """One entry for each stored message of that id and each destination (and replay) that has, had or will have it.
+
+    `outcome`: delivered, filtered, parked, waiting, dead, erased, pending, before_start or unknown. `how` says what
+    the answer rests on: `row`, `range` (the decision was made again with the version shown) or `cursor`.
+    """
+    return [
+        {"messageId": message_id, "messagePosition": position_text(message.position), **entry}
+        for message in tracing.messages.find(message_id)
+        for state in tracing.deliveries.consumers()
+        if (entry := _at(state, message, tracing)) is not None
+    ]
+
+
+def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json | None:
+    partition, offset = partition_of(message.position), offset_of(message.position)
+    known = {"destination": state.destination, "name": _name(state, tracing), "kind": state.kind}
+    if state.kind is ConsumerKind.REPLAY:
+        known["replay"] = state.id
+        if not state.start.get(partition, 0) <= offset < state.end.get(partition, 0):
+            return None
+    tries = [attempt_json(each) for each in tracing.deliveries.attempts(state.id, message.position)]
+    row = tracing.deliveries.row(state.id, message.position)
+    if row is not None:
+        return {**known, "outcome": row.state, "how": "row", **_of_row(row_json(row)), "attempts": tries}
+    if offset < state.start.get(partition, 0):
+        return {**known, "outcome": "before_start", "how": "cursor", "attempts": tries}
+    if offset >= state.offsets.get(partition, 0):
+        return {**known, "outcome": "pending", "how": "cursor", "attempts": tries}
+    return {**known, **_passed(state, message, tracing), "attempts": tries}
+
+
+def _of_row(row: Json) -> Json:
+    return {name: row[name] for name in ("code", "reason", "late", "failingSince", "nextAttempt")}
+
+
+def _passed(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:
+    passed = tracing.deliveries.range_of(state.id, message.position)
+    if passed is None:
+        return {"outcome": "unknown", "how": "cursor", "reason": "it was passed longer ago than ranges are kept"}
+    if not message.body or tracing.messages.is_dead(message):
+        return {"outcome": "erased", "how": "range", "range": _range_json(passed)}
+    instance = tracing.workspace.destination_version(state.destination, passed.version)
+    destination = tracing.registry.get(instance.slug) if instance else None
+    if instance is None or destination is None:
+        return {"outcome": "unknown", "how": "range", "range": _range_json(passed), "reason": "its version is not kept"}
+    decided = decision(instance, destination, message.source, msgspec.json.decode(message.body))
+    return {**decided, "how": "range", "range": _range_json(passed)}
+
+
+def decision(instance: DestinationInstance, destination: Destination, source: str, body: Mapping[str, Any]) -> Json:
+    """The pure part of a delivery, as JSON data: whether the message goes to the instance, with which actions."""
+    reason = refusal(route_of(instance, destination), source, body)
+    if reason is not None:
+        return {"outcome": "filtered", "code": reason}
+    compiled = compile_subscriptions(instance, destination)
+    planned = plan((subscription for _, subscription in compiled), body)
+    if not planned:
+        return {"outcome": "filtered", "code": Filter.NO_TRIGGER}
+    invalid = [each.reason for each in planned if isinstance(each, Invalid)]
+    actions = [each.subscription.name for each in planned]
+    if invalid:
+        return {"outcome": "dead", "code": "payload_invalid", "reason": "; ".join(invalid), "actions": actions}
+    return {"outcome": "delivered", "actions": actions}
+
+
+def _range_json(passed: Range) -> Json:
+    return {
+        "from": f"{passed.partition}:{passed.start}",
+        "to": f"{passed.partition}:{passed.end}",
+        "version": passed.version,
+        "firstSend": iso_ms(passed.first_send) if passed.first_send else None,
+        "lastAnswer": iso_ms(passed.last_answer) if passed.last_answer else None,
+        "counts": passed.counts,
+    }
+
+
+def _name(state: ConsumerState, tracing: Tracing) -> str:
+    return next((each.name for each in tracing.workspace.destinations() if each.id == state.destination), "(removed)")

@@ -1,0 +1,90 @@
+"""What web and command line show of deliveries, as JSON data, read from delivery.db and `run/deliverer.json`."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tabard.delivery.books import books_of, pending
+from tabard.delivery.dead_letter import dead_letters
+from tabard.delivery.replay import progress
+from tabard.delivery.trace import Tracing, trace
+from tabard.message.traits import iso_ms
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, Term
+
+Json = dict[str, Any]
+
+
+class DeliveryViews:
+    """Deliveries as they are shown."""
+
+    def __init__(self, tracing: Tracing, status_file: Path) -> None:
+        self._tracing = tracing
+        self._status_file = status_file
+
+    def books(self) -> dict[str, Json]:
+        """Destination id → its books by source and in sum, reasons, state, why and lag.
+
+        `stored = before_start + taken + pending`, and `taken` is the sum of all other terms.
+        """
+        running = self.status().get("destinations", {})
+        return {
+            state.destination: {**self._book(state), **running.get(state.destination, {"state": "stopped"})}
+            for state in self._tracing.deliveries.consumers()
+            if state.kind is ConsumerKind.LIVE
+        }
+
+    def status(self) -> Json:
+        """What the deliverer last said of itself, {} before it ever ran."""
+        try:
+            told: Json = msgspec.json.decode(self._status_file.read_bytes())
+        except (FileNotFoundError, msgspec.DecodeError):
+            return {}
+        return told
+
+    def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
+        """Dead letters, newest first."""
+        return dead_letters(self._tracing.deliveries, destination_id, limit, text)
+
+    def trace(self, message_id: str) -> list[Json]:
+        """What became of a message at each destination."""
+        return trace(message_id, self._tracing)
+
+    def replays(self) -> list[Json]:
+        """Every replay, newest first, with its books and progress (0 to 1)."""
+        states = [
+            state
+            for state in self._tracing.deliveries.consumers()
+            if state.kind is ConsumerKind.REPLAY and state.replay
+        ]
+        return [
+            {
+                "id": state.id,
+                "destination": state.destination,
+                "state": state.state,
+                "why": state.why,
+                "progress": round(progress(state), 4),
+                "begun": iso_ms(state.created_at),
+                "replay": msgspec.to_builtins(state.replay),
+                "note": "a replay sends behind live traffic and may overtake it",
+                **self._book(state),
+            }
+            for state in reversed(states)
+        ]
+
+    def _book(self, state: ConsumerState) -> Json:
+        by_source = books_of(state, self._tracing.deliveries)
+        if state.kind is ConsumerKind.LIVE:
+            for source, number in pending(state, self._tracing.messages).items():
+                by_source.setdefault(source, {str(term): 0 for term in Term})["pending"] = number
+        for terms in by_source.values():
+            terms.setdefault("pending", 0)
+            terms["stored"] = terms["before_start"] + terms["taken"] + terms["pending"]
+        return {
+            "sources": by_source,
+            "total": {
+                name: sum(terms[name] for terms in by_source.values())
+                for name in (*map(str, Term), "pending", "stored")
+            },
+            "reasons": self._tracing.deliveries.reasons(state.id),
+        }
