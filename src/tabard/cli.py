@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "status": Entry("status", "Show roles, lags, books and what needs a person."),
     "rejected": Entry("status", "Show the newest calls that the door refused."),
     "usage": Entry("status", "Count a month's calls and people."),
+    "doctor": Entry("doctor", "Check an installation and say what to do."),
     "import": Entry("importing", "Import calls from a file of JSON lines."),
     "backup": Entry("backup", "Copy an installation while it runs."),
     "restore": Entry("backup", "Make a data folder from a backup."),

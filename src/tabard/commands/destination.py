@@ -19,7 +19,8 @@ from tabard.commands.frame import (
     print_table,
 )
 from tabard.compose.apply import make_so, planned
-from tabard.compose.destinations import DestinationDesk, desk_of
+from tabard.compose.destinations import DestinationDesk, ask_destination, desk_of
+from tabard.compose.running import running_settings
 from tabard.compose.workspace import open_workspace
 from tabard.destinations.kit.field import Field
 from tabard.storage.sqlite.installation import open_installation
@@ -133,6 +134,22 @@ def remove(name: str, data: Path, as_json: bool) -> None:
         print_json({"removed": found.name, "id": found.id})
     else:
         click.echo(f"removed {found.name}")
+
+
+@destination.command(epilog=example("tabard destination test crm"))
+@click.argument("name")
+@data_option
+@json_option
+def test(name: str, data: Path, as_json: bool) -> None:
+    """Ask a destination whether its settings work (credentials, URL)."""
+    installation = open_installation(data)
+    with open_workspace(data) as workspace:
+        found = _find(workspace, name)
+    ask_destination(found, desk_of(installation), running_settings(installation))
+    if as_json:
+        print_json({"ok": True, "name": found.name, "id": found.id})
+    else:
+        click.echo(f"{found.name} accepts its settings")
 
 
 @destination.command(epilog=example("tabard destination kinds"))

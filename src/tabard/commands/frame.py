@@ -70,6 +70,7 @@ _NAMED: Final = {
     "AddressInUse": ("address_in_use", EXIT_INSTALLATION),
     "Unreachable": ("not_reachable", EXIT_UNREACHABLE),
     "OrderRefused": ("order_refused", EXIT_PROBLEM),
+    "DestinationTestFailed": ("destination_test_failed", EXIT_PROBLEM),
     "AlreadyRunning": ("already_running", EXIT_INSTALLATION),
     "SourceUnknown": ("source_unknown", EXIT_NOT_FOUND),
     "ImportStopped": ("import_stopped", EXIT_PROBLEM),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tabard.compose.role_status import running_roles
-from tabard.compose.running import running_settings
+from tabard.compose.running import running_role, running_settings
 from tabard.compose.store import message_reader
 from tabard.log.disk import disk
 from tabard.log.drivers.sqlite import SqliteLogReader
@@ -179,7 +179,8 @@ def _destinations(installation: Installation) -> list[Json]:
     books = delivery_books(installation)
     told: Json = {}
     with contextlib.suppress(FileNotFoundError):
-        told = msgspec.json.decode((installation.run / "deliverer.json").read_bytes())["destinations"]
+        if running_role(installation, "deliverer") is not None:
+            told = msgspec.json.decode((installation.run / "deliverer.json").read_bytes())["destinations"]
     with contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace:
         instances = workspace.destinations()
     return [
