@@ -6,7 +6,6 @@ a POST), so another site can neither read nor plant an identity: without cookies
 """
 
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, unquote
 
 IDENTITY_COOKIES = ("ajs_anonymous_id", "ajs_user_id", "ajs_group_id")
@@ -39,12 +38,9 @@ def _covers(domain: str, host: str) -> bool:
 
 
 def _identity(cookie_header: str) -> Iterable[tuple[str, str]]:
-    sent: SimpleCookie = SimpleCookie()
-    try:
-        sent.load(cookie_header)
-    except CookieError:
-        return
+    # Not http.cookies: it stops at the first value it does not like, and other tools put JSON into theirs.
+    sent = dict(part.strip().partition("=")[::2] for part in cookie_header.split(";"))
     for name in IDENTITY_COOKIES:
-        value = unquote(sent[name].value) if name in sent else ""
+        value = unquote(sent.get(name, ""))
         if value and value.isprintable() and len(value) <= VALUE_CHARS_MAX:
             yield name, quote(value, safe="")
