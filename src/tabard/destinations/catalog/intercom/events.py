@@ -20,7 +20,10 @@ _SAID_ELSEWHERE = {"email", "revenue", "currency"}
 
 async def _track(send: Send, call: Call) -> None:
     api, payload = api_of(send, call), call.payload
-    event = {"event_name": payload["event_name"], "created_at": payload["created_at"]}
+    event = {
+        "event_name": payload["event_name"],
+        "created_at": payload.get("created_at", int(call.now.timestamp())),
+    }
     metadata = _metadata(payload)
     rest = {"metadata": metadata} if metadata else {}
     who = _who(payload)
@@ -85,8 +88,7 @@ TRACK_EVENT = Action(
             label="Timestamp",
             type="datetime",
             date_form="unix_s",
-            description="When it happened.",
-            required=True,
+            description="When it happened; now where the message does not say.",
             default={"@path": "$.timestamp"},
         ),
         "user_id": Field(
