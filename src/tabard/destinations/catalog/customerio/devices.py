@@ -6,13 +6,13 @@ from tabard.destinations.catalog.customerio.entity import in_seconds, person_ide
 from tabard.destinations.catalog.customerio.fields import CONVERT_TIMESTAMP, REQUIRED_PERSON_ID
 from tabard.destinations.catalog.customerio.track_api import entity_action
 from tabard.destinations.kit.action import Call
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.field import Field
 
 
 def _of_the_device(member: str) -> dict[str, Any]:
     """From `context.device`, where the schema has it, else from `properties.device`, where the samples have it."""
-    from_context = {"@path": f"$.context.device.{member}"}
-    return {"@if": {"exists": from_context, "then": from_context, "else": {"@path": f"$.properties.device.{member}"}}}
+    return first_of(f"$.context.device.{member}", f"$.properties.device.{member}")
 
 
 _TOKEN = Field(

@@ -6,6 +6,7 @@ from tabard.destinations.catalog.customerio.entity import in_seconds, known_or_a
 from tabard.destinations.catalog.customerio.fields import ANONYMOUS_ID, CONVERT_TIMESTAMP, PERSON_ID, TIMESTAMP
 from tabard.destinations.catalog.customerio.track_api import BuildEntity, entity_action, track_request
 from tabard.destinations.kit.action import Action, Call
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Filtered, PayloadInvalid, raise_for_status
 from tabard.destinations.kit.field import Field
 from tabard.destinations.kit.request import Send
@@ -68,13 +69,6 @@ TRACK_EVENT = entity_action(
 )
 
 
-def _first_of(*paths: str) -> dict[str, Any]:
-    """The first of the values that is there."""
-    path, *others = paths
-    value = {"@path": path}
-    return {"@if": {"exists": value, "then": value, "else": _first_of(*others)}} if others else value
-
-
 TRACK_PAGE_VIEW = entity_action(
     slug="trackPageView",
     title="Track Page View",
@@ -89,7 +83,7 @@ TRACK_PAGE_VIEW = entity_action(
             type="string",
             description="Names the page view; the page's name stands in for it.",
             required=True,
-            default=_first_of("$.properties.url", "$.context.page.url", "$.name"),
+            default=first_of("$.properties.url", "$.context.page.url", "$.name"),
         ),
         "event_id": _EVENT_ID,
         "timestamp": TIMESTAMP,

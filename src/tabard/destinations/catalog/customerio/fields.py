@@ -1,5 +1,6 @@
 """Fields that several Customer.io actions declare the same way."""
 
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.field import Field
 
 PERSON_ID = Field(
@@ -50,10 +51,9 @@ RELATIONSHIP_ATTRIBUTES = Field(
 
 def object_type_id(where: str) -> Field:
     """The type of an object, read from `object_type_id` or `objectTypeId` of `traits` or `properties`."""
-    snake = {"@path": f"$.{where}.object_type_id"}
     return Field(
         label="Object type id",
         type="string",
         description='The kind of object, an integer as a text. "1" where the message names none.',
-        default={"@if": {"exists": snake, "then": snake, "else": {"@path": f"$.{where}.objectTypeId"}}},
+        default=first_of(f"$.{where}.object_type_id", f"$.{where}.objectTypeId"),
     )

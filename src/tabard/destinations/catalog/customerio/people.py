@@ -19,6 +19,7 @@ from tabard.destinations.catalog.customerio.fields import (
 )
 from tabard.destinations.catalog.customerio.track_api import BuildEntity, entity_action
 from tabard.destinations.kit.action import Action, Call
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Filtered, PayloadInvalid
 from tabard.destinations.kit.field import Field
 
@@ -66,13 +67,7 @@ CREATE_UPDATE_PERSON = entity_action(
             label="Person id",
             type="string",
             description="Who it is. An e-mail address identifies by e-mail, an id that begins with cio_ by cio_id.",
-            default={
-                "@if": {
-                    "exists": {"@path": "$.userId"},
-                    "then": {"@path": "$.userId"},
-                    "else": {"@path": "$.traits.email"},
-                }
-            },
+            default=first_of("$.userId", "$.traits.email"),
         ),
         "anonymous_id": Field(
             label="Anonymous id",

@@ -9,6 +9,7 @@ from tabard.destinations.catalog.intercom.contacts import contact_id_of, identit
 from tabard.destinations.catalog.intercom.rest_api import api_of
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.dates import date_in_form
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import raise_for_status
 from tabard.destinations.kit.field import Field
 from tabard.destinations.kit.request import Send
@@ -58,10 +59,6 @@ async def _identify_company(send: Send, call: Call) -> None:
         await api.done("POST", f"/contacts/{contact_id}/companies", {"id": (answer.json() or {}).get("id")})
 
 
-def _either(path: str, other: str) -> dict[str, Any]:
-    return {"@if": {"exists": {"@path": path}, "then": {"@path": path}, "else": {"@path": other}}}
-
-
 IDENTIFY_COMPANY = Action(
     slug="groupIdentifyContact",
     title="Identify Company",
@@ -106,7 +103,7 @@ IDENTIFY_COMPANY = Action(
             label="Size",
             type="string",
             description="How many people work there; left out where it is no number.",
-            default=_either("$.traits.employees", "$.traits.size"),
+            default=first_of("$.traits.employees", "$.traits.size"),
         ),
         "website": Field(
             label="Website", type="string", description="Its address.", default={"@path": "$.traits.website"}
@@ -119,7 +116,7 @@ IDENTIFY_COMPANY = Action(
             type="number",
             minimum=0,
             description="What it brings in a month, in whole units.",
-            default=_either("$.traits.monthly_spend", "$.traits.monthlySpend"),
+            default=first_of("$.traits.monthly_spend", "$.traits.monthlySpend"),
         ),
         "custom_attributes": Field(
             label="Custom attributes",

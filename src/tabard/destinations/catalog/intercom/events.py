@@ -7,6 +7,7 @@ from tabard.destinations.catalog.intercom.contacts import find_contact, identity
 from tabard.destinations.catalog.intercom.rest_api import api_of
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.dates import date_in_form
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Filtered, raise_for_status
 from tabard.destinations.kit.field import Field
 from tabard.destinations.kit.request import Send
@@ -101,13 +102,7 @@ TRACK_EVENT = Action(
             label="E-mail address",
             type="string",
             description="Whose event it is, where there is no user id.",
-            default={
-                "@if": {
-                    "exists": {"@path": "$.properties.email"},
-                    "then": {"@path": "$.properties.email"},
-                    "else": {"@path": "$.context.traits.email"},
-                }
-            },
+            default=first_of("$.properties.email", "$.context.traits.email"),
         ),
         "id": Field(label="Contact id", type="string", description="Intercom's id of the person, if known."),
         "revenue": Field(

@@ -11,6 +11,7 @@ import msgspec
 from tabard.destinations.catalog.mixpanel.browser import browser_of
 from tabard.destinations.catalog.mixpanel.ingestion import Part, Record, import_request, ingestion_action, track_request
 from tabard.destinations.kit.action import Call
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Filtered, PayloadInvalid
 from tabard.destinations.kit.field import Field, FieldType
 
@@ -100,10 +101,6 @@ def _one_event(call: Call) -> list[Record]:
     return [_event(call)]
 
 
-def _path_or(path: str, otherwise: str) -> dict[str, Any]:
-    return {"@if": {"exists": {"@path": path}, "then": {"@path": path}, "else": {"@path": otherwise}}}
-
-
 def _context_fields() -> dict[str, Field]:
     return {
         key: Field(label=name, type=kind, description=f"Mixpanel's {name}.", default={"@path": f"$.context.{path}"})
@@ -119,7 +116,7 @@ _FIELDS: dict[str, Field] = {
         label="Distinct id",
         type="string",
         description="Whose event it is: the userId, else the anonymousId.",
-        default=_path_or("$.userId", "$.anonymousId"),
+        default=first_of("$.userId", "$.anonymousId"),
     ),
     "anonymous_id": Field(
         label="Anonymous id",
@@ -169,7 +166,7 @@ _FIELDS["url"] = Field(
     label="$current_url",
     type="string",
     description="The address of the page.",
-    default=_path_or("$.context.page.url", "$.properties.url"),
+    default=first_of("$.context.page.url", "$.properties.url"),
 )
 
 TRACK_EVENT = ingestion_action(
@@ -264,7 +261,7 @@ ALIAS = ingestion_action(
             label="Alias",
             type="string",
             description="The id that is to mean the same person.",
-            default=_path_or("$.userId", "$.anonymousId"),
+            default=first_of("$.userId", "$.anonymousId"),
         ),
         "distinct_id": Field(
             label="Distinct id",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tabard.destinations.kit.action import Action, Call, Rate
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.destination import Destination, Preset
 from tabard.destinations.kit.errors import AuthenticationFailed, Rejected, raise_for_status
 from tabard.destinations.kit.field import Field
@@ -61,16 +62,9 @@ def _raise_for_webhook(answer: HttpResponse) -> None:
         raise AuthenticationFailed(f"Slack no longer takes messages at this webhook: {word}")
 
 
-def _first_of(*paths: str) -> dict[str, Any]:
-    """The first of the values that is there."""
-    path, *others = paths
-    value = {"@path": path}
-    return {"@if": {"exists": value, "then": value, "else": _first_of(*others)}} if others else value
-
-
 def _text(before: str, template: str) -> dict[str, Any]:
     """A text in which `{{who}}` is the best name the message has for its person."""
-    who = _first_of("$.traits.name", "$.traits.email", "$.userId", "$.anonymousId")
+    who = first_of("$.traits.name", "$.traits.email", "$.userId", "$.anonymousId")
     return {"@transform": {"apply": {"who": who, "what": {"@path": before}}, "mapping": {"@template": template}}}
 
 

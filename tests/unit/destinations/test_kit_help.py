@@ -1,4 +1,4 @@
-"""The kit's help for batches and for traits under a vendor's own names."""
+"""The kit's help for batches, for defaults and for traits under a vendor's own names."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,10 @@ import pytest
 
 from tabard.destinations.kit.action import Call
 from tabard.destinations.kit.batch import one_by_one
+from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Rejected
+from tabard.destinations.kit.mapping import compile_mapping
+from tabard.destinations.kit.paths import MISSING
 from tabard.destinations.kit.request import HttpRequest, HttpResponse, Send
 from tabard.destinations.kit.traits import is_email, take_name, take_trait
 
@@ -62,3 +65,11 @@ def test_only_a_text_can_be_an_email_address() -> None:
     assert not is_email("a@b")
     assert not is_email(None)
     assert not is_email(7)
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [({"userId": "u", "anonymousId": "a"}, "u"), ({"anonymousId": "a"}, "a"), ({"userId": None}, MISSING)],
+)
+def test_the_first_value_that_is_there_is_taken(message: dict[str, Any], found: Any) -> None:
+    assert compile_mapping(first_of("$.userId", "$.anonymousId"))(message) == found
