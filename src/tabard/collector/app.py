@@ -38,7 +38,7 @@ from tabard.collector.settings_document import settings_document, source_config
 from tabard.collector.write_key import Entry, SourceReader, Sources
 from tabard.log.interface import LogUnavailable, LogWriter
 from tabard.message.limits import Limits
-from tabard.message.parse import Refused
+from tabard.message.parse import Refused, stated_key
 from tabard.message.rejection import Rejection
 from tabard.message.types import Trust
 from tabard.settings import Settings
@@ -158,7 +158,7 @@ class Door:
         rejection = refusal.rejection
         is_of_call = self.respond.status_of(rejection.reason) == self.respond.REFUSED
         if entry is None and is_of_call:
-            entry = self._entry_in_query(request)
+            entry = self._entry_of_refused(request, body)
         # Who has no valid key, or sends too much, could fill the disk with what is refused: that is counted, not kept.
         if entry is None or not is_of_call:
             self.counts.rejected(entry.source.id if entry else None, rejection.reason)
@@ -171,9 +171,9 @@ class Door:
         pending.permissive = _is_permissive(request, call, entry)
         self.batcher.submit(pending)
 
-    def _entry_in_query(self, request: Request) -> Entry | None:
+    def _entry_of_refused(self, request: Request, body: bytes) -> Entry | None:
         try:
-            return self.sources.by_content(request)
+            return self.sources.by_content(request, stated_key(body))
         except Refused:
             return None
 

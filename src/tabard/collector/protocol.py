@@ -7,6 +7,7 @@ of all bodies held, the connections in total and per address; from a client that
 
 import asyncio
 import math
+import resource
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +17,7 @@ import httptools
 from tabard.collector.request import Answer, Reply, Request
 from tabard.collector.respond import Responder
 from tabard.settings import Settings
+from tabard.telemetry.logging import logger
 
 KEEP_ALIVE_S: Final = 75.0
 """How long an idle connection stays: longer than the 60 s of the usual load balancers, which would race us."""
@@ -29,6 +31,7 @@ LINGER_S: Final = 5.0
 HELD_BYTES_MAX: Final = 96 * 1024 * 1024
 """Bytes of bodies that one process holds at once; further bodies are dropped and answered with 503."""
 
+_FILES_KEPT: Final = 128
 _WIRE_SLACK_BYTES: Final = 1024
 _WIRE_FACTOR: Final = 8
 _HEADER_OVERHEAD_BYTES: Final = 4  # ": " and the line's end
@@ -60,6 +63,7 @@ class Connections:
         self.held_bytes = 0
         self.draining = False
         self.all_closed = asyncio.Event()
+        self.connections_max = _connections_max(settings)
         self.body_bytes_max = settings.batch_bytes_max + _WIRE_SLACK_BYTES
         self.wire_bytes_max = _WIRE_FACTOR * self.body_bytes_max
 
@@ -67,7 +71,7 @@ class Connections:
         """Counts a connection in; whether there is room for it."""
         self.open.add(connection)
         self.per_address[connection.peer] += 1
-        return len(self.open) <= self.settings.connections_max and (
+        return len(self.open) <= self.connections_max and (
             self.per_address[connection.peer] <= self.settings.connections_per_address_max
             or self.is_exempt(connection.peer)
         )
@@ -94,6 +98,18 @@ class Connections:
             connection.close_if_idle()
         if not self.open:
             self.all_closed.set()
+
+
+def _connections_max(settings: Settings) -> int:
+    """What the settings ask for, or less where the system gives fewer files: the log must always find one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.connections_max + _FILES_KEPT
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < wanted:
+        logger().warning("collector.connections.limited", connections=soft - _FILES_KEPT, files=soft)
+    return min(settings.connections_max, soft - _FILES_KEPT)
 
 
 class Connection(asyncio.Protocol):

@@ -20,6 +20,3 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def expanded_bytes_max(self) -> int:
         """What a batch may come to with its shared context under each item: one request must not fill the log."""
         return 4 * self.batch_bytes_max
-
-
-DEFAULT: Final = Limits()

@@ -51,11 +51,7 @@ def normalize(record: Record, *, skew_correction: bool) -> Message:
     body = _object(record.body, "body")
     shared = _object(record.shared, "shared") if record.shared is not None else {}
     warnings = list(record.warnings)
-    for field in _OBJECT_FIELDS:
-        if field in body and body[field] is None:
-            del body[field]
-    for field in _TRANSPORT_FIELDS:
-        body.pop(field, None)
+    _tidy(body)
     ids = [_identifier(body, field) for field in _ID_FIELDS]
     if record.type == CONTROL:
         body.setdefault("type", CONTROL)
@@ -111,6 +107,15 @@ def _object(encoded: bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unprocessable("not_object", f"{what} is no JSON object")
     return value
+
+
+def _tidy(body: dict[str, Any]) -> None:
+    """Takes out what was sent for the way only, and objects that were sent as null."""
+    for field in _TRANSPORT_FIELDS:
+        body.pop(field, None)
+    for field in _OBJECT_FIELDS:
+        if field in body and body[field] is None:
+            del body[field]
 
 
 def _identifier(body: dict[str, Any], field: str) -> str | None:

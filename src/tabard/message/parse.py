@@ -57,6 +57,11 @@ class Envelope(msgspec.Struct, gc=False):
     integrations: Any = None
 
 
+class _Keyed(msgspec.Struct, gc=False):
+    write_key: Any = msgspec.field(default=None, name="writeKey")
+
+
+_decode_keyed: Final = msgspec.json.Decoder(_Keyed).decode
 _decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
 
 
@@ -100,6 +105,14 @@ def shared_part(envelope: Envelope, limits: Limits) -> bytes | None:
             "context",
         )
     return encoded
+
+
+def stated_key(body: bytes) -> Any:
+    """The `writeKey` of a body that was refused, so that its source is known; None where it cannot be found."""
+    try:
+        return _decode_keyed(body).write_key
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def decode_item(item: bytes, limits: Limits) -> dict[str, Any]:

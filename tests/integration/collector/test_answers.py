@@ -153,6 +153,13 @@ async def test_strict_and_permissive_part_as_the_header_and_the_source_say(
     assert len(door.rejections()) == 1 + 2 + 1 + 1 + 1
 
 
+@pytest.mark.parametrize("call", [{"a": "x" * 40_000}, {"a": json.loads("[" * 80 + "]" * 80)}])
+async def test_a_refused_body_is_kept_for_the_source_whose_key_it_states(door: Running, call: dict[str, Any]) -> None:
+    answer = await door.post("/v1/p", call | {"writeKey": "lenient"}, key=None)
+    assert (answer.status, answer.json) == (200, {"success": True})
+    assert [kept.source for kept in door.rejections()] == ["s3"]
+
+
 async def test_a_permissive_answer_waits_until_the_rejection_is_on_disk(door: Running) -> None:
     door.folder.joinpath("rejections.db").mkdir()  # nothing can be kept there
     answer = await door.post("/v1/page", {}, "lenient")

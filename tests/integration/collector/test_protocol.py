@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import resource
 import ssl
 import subprocess
 import time
@@ -189,8 +188,6 @@ async def test_drops_of_a_slow_head_do_not_keep_it_alive(tmp_path: Path) -> None
 
 
 async def test_a_thousand_slow_connections_do_not_hold_up_the_others(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     async with running(tmp_path, Settings(header_timeout_s=2, body_timeout_s=2)) as door:
         slow = [await door.connect() for _ in range(1000)]
         for number, (_, writer) in enumerate(slow):
