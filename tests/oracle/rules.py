@@ -94,7 +94,8 @@ class World:
     def _accepted(self, events: list[Event]) -> list[Event]:
         best: dict[str, tuple[tuple[int, str], Event]] = {}
         for event in events:
-            key = (ms(event["timestamp"]), json.dumps(event, sort_keys=True, separators=(",", ":")))
+            as_text = {k: str(v) if k.endswith("Id") and type(v) is int else v for k, v in event.items()}
+            key = (ms(event["timestamp"]), json.dumps(as_text, sort_keys=True, separators=(",", ":")))
             if event["messageId"] not in best or key < best[event["messageId"]][0]:
                 best[event["messageId"]] = (key, event)
         return [event for _, event in best.values()]

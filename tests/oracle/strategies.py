@@ -20,6 +20,8 @@ def _time(second: int) -> str:
 
 times = st.integers(0, 6).map(_time)
 message_ids = st.integers(0, 40).map(lambda n: f"m{n:02d}")
+# Ids of their own: what a delete erased stays erased, even if another control turns out to be the message of that id.
+control_ids = st.integers(0, 10**9).map(lambda n: f"c{n:09d}")
 
 
 def _some(values: list[Any], odd: float = 0.1) -> st.SearchStrategy[Any]:
@@ -58,7 +60,7 @@ def calls(draw: st.DrawFn) -> Event:
 def controls(draw: st.DrawFn) -> Event:
     """A delete, suppress, unsuppress, cut or uncut of identifiers of the small universe."""
     kind = draw(st.sampled_from(["delete", "suppress", "unsuppress", "cut", "cut", "uncut"]))
-    event: Event = {"messageId": draw(message_ids), "timestamp": draw(times), "type": kind}
+    event: Event = {"messageId": draw(control_ids), "timestamp": draw(times), "type": kind}
     if kind in ("cut", "uncut"):
         event["a"] = draw(st.sampled_from(NAMED))
         event["b"] = draw(st.sampled_from([*NAMED, "*"]))

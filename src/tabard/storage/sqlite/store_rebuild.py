@@ -127,7 +127,8 @@ class Rebuilder:
         for group in {entry.group for entry in own if entry.group is not None}:
             if self._facts.release(group, positions):
                 for entry in map(self._archive.entry, self._rows((group,)).values()):
-                    if entry.type == "group" and self._lives(entry):
+                    # A message keeps its place in the chain of a group that a better copy of it no longer names.
+                    if entry.group is group and entry.type == "group" and self._lives(entry):
                         self._facts.write_group(group, entry)
         for entry in own:
             if entry.type == "group" and entry.group is not None and self._lives(entry):
