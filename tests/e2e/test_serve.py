@@ -99,7 +99,7 @@ def test_a_call_becomes_a_profile_and_reaches_a_webhook(serving: Installation) -
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{receiver.server_address[1]}/in"
         serving.tabard("destination", "add", "webhook", "crm", "--set", f"url={url}")
-        assert eventually(lambda: status(serving)["destinations"][0]["delivery"].get("state") == "running")
+        assert eventually(lambda: status(serving)["destinations"][0].get("state") == "running")
         sent = serving.tabard("send", "identify", "--user-id", "u1", "--traits", '{"email": "ann@example.com"}')
         assert isinstance(sent, dict)
         assert eventually(lambda: [each["messageId"] for each in arrived] == [sent["messageId"]])
@@ -107,7 +107,7 @@ def test_a_call_becomes_a_profile_and_reaches_a_webhook(serving: Installation) -
     assert serving.profile("user:u1")["identifiers"] == ["email:ann@example.com", "user:u1"]
     trace = eventually(lambda: serving.get(f"/api/trace/{sent['messageId']}")["deliveries"])
     assert eventually(lambda: serving.get(f"/api/trace/{sent['messageId']}")["deliveries"][0]["outcome"] == "delivered")
-    assert trace[0]["destination"] == "crm"
+    assert trace[0]["name"] == "crm"
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
 from tabard.clock import SystemClock
 from tabard.commands.frame import (
@@ -17,15 +16,17 @@ from tabard.commands.frame import (
     print_json,
     print_table,
 )
-from tabard.compose.deliveries import DeliveryDesk
+from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.orders import give
 from tabard.compose.workspace import open_workspace
 from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay
 from tabard.delivery.replay import checked
 from tabard.message.traits import parse_instant
 from tabard.message.types import position
-from tabard.storage.deliveries import ConsumerState, Replay
+from tabard.storage.deliveries import Replay
 from tabard.storage.sqlite.installation import open_installation
+
+_LETTER = ("position", "destination", "type", "messageId", "failingSince", "reason")
 
 _destination_option = click.option("--destination", help="Of this destination only.")
 
@@ -44,14 +45,21 @@ def dead_letter() -> None:
 def list_letters(destination: str | None, text: str, limit: int, data: Path, as_json: bool) -> None:
     """List dead letters, newest first."""
     consumer = _consumer(data, destination) if destination else None
-    found = DeliveryDesk(open_installation(data)).dead_letters(consumer, limit, text)
+    found = InstallationDeliveries(open_installation(data)).dead_letters(consumer, limit, text)
     if as_json:
         print_json(found)
         return
     print_table(
         ("POSITION", "DESTINATION", "TYPE", "MESSAGE ID", "SINCE", "REASON"),
         (
-            (each["position"], each["destination"], each["type"], each["messageId"], each["since"], each["reason"])
+            (
+                each["position"],
+                each["destination"],
+                each["type"],
+                each["messageId"],
+                each["failingSince"],
+                each["reason"],
+            )
             for each in found
         ),
     )
@@ -126,20 +134,7 @@ def cancel(replay_id: str, data: Path, as_json: bool) -> None:
 @json_option
 def list_replays(data: Path, as_json: bool) -> None:
     """List replays with their progress and books."""
-    desk = DeliveryDesk(open_installation(data))
-    with open_workspace(data) as workspace:
-        names = {each.id: each.name for each in workspace.destinations()}
-    found = [
-        {
-            "id": state.id,
-            "destination": names.get(state.destination, state.destination),
-            "state": state.state,
-            "done": _share_done(state),
-            "replay": msgspec.to_builtins(state.replay),
-            "books": desk.books().get(state.id, {}),
-        }
-        for state in desk.replays()
-    ]
+    found = InstallationDeliveries(open_installation(data)).replays()
     if as_json:
         print_json(found)
         return
@@ -150,9 +145,9 @@ def list_replays(data: Path, as_json: bool) -> None:
                 each["id"],
                 each["destination"],
                 each["state"],
-                f"{each['done']:.0%}",
-                each["books"].get("delivered", 0),
-                each["books"].get("dead", 0),
+                f"{each['progress']:.0%}",
+                each["total"]["delivered"],
+                each["total"]["dead"],
             )
             for each in found
         ),
@@ -176,12 +171,6 @@ def _consumer(data: Path, name: str) -> str:
     if found is None:
         raise not_found("destination", name, "`tabard destination list` shows them")
     return found.id
-
-
-def _share_done(state: ConsumerState) -> float:
-    whole = sum(state.end.values()) - sum(state.start.get(each, 0) for each in state.end)
-    done = sum(state.offsets.get(each, 0) - state.start.get(each, 0) for each in state.end)
-    return round(min(done / whole, 1), 3) if whole else 1.0
 
 
 def _position(text: str) -> int:

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from tabard.commands.frame import data_option, example, json_option, not_found, print_json
-from tabard.compose.deliveries import DeliveryDesk
+from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.sources import named_source
 from tabard.compose.store import message_reader
 from tabard.compose.workspace import open_workspace
@@ -62,7 +62,7 @@ def trace(message_id: str, data: Path, as_json: bool) -> None:
         found = reader.find(message_id)
     if not found:
         raise not_found("message", message_id, "it may not be stored yet; `tabard rejected` shows what was refused")
-    deliveries = DeliveryDesk(installation).trace(message_id)
+    deliveries = InstallationDeliveries(installation).trace(message_id)
     if as_json:
         print_json({"messages": [_document(each) for each in found], "deliveries": deliveries})
         return
@@ -74,11 +74,10 @@ def trace(message_id: str, data: Path, as_json: bool) -> None:
         click.echo(f"happened    {iso_ms(each.timestamp)}")
         click.echo(f"stored      {_summary(each)}")
     for entry in deliveries:
-        reason = f": {entry['reason']}" if entry.get("reason") else ""
-        click.echo(f"{entry['outcome']:11} {entry['destination']} ({entry['kind']}, by its {entry['basis']}){reason}")
-        for attempt in entry.get("attempts", ()):
-            verdict = f"{attempt['verdict']} {attempt['code']} {attempt['reason']}".strip()
-            click.echo(f"            {iso_ms(attempt['at'])} {attempt['subscription']}: {verdict}")
+        why = ": ".join(str(entry[key]) for key in ("code", "reason") if entry.get(key))
+        click.echo(f"{entry['outcome']:11} {entry['name']} ({entry['kind']}, by its {entry['how']}) {why}".rstrip())
+        for attempt in entry["attempts"]:
+            click.echo(f"            {msgspec.json.encode(attempt).decode()}")
 
 
 def _following(reader: MessageReader, cursor: dict[int, int]) -> Iterator[StoredMessage]:

@@ -27,11 +27,12 @@ def status(data: Path, as_json: bool) -> None:
     print_table(("ROLE", "STATE", "PID", "RESTARTS", "ADDRESS"), map(_role, document["roles"]))
     books = document["books"]
     click.echo(
-        f"\n{books['accepted']} accepted = {books['stored']} stored + {books['duplicate']} duplicate + "
+        f"\n{books['accepted']} accepted = {books['stored']} stored + {books['duplicates']} duplicates + "
         f"{books['conflicting']} conflicting + {books['quarantined']} quarantined + {books['unresolved']} unresolved\n"
     )
     print_table(
-        ("DESTINATION", "STATE", "DELIVERED", "FILTERED", "PARKED", "DEAD", "LAG"), map(_line, document["destinations"])
+        ("DESTINATION", "STATE", "DELIVERED", "FILTERED", "PARKED", "DEAD", "PENDING", "LAG"),
+        map(_line, document["destinations"]),
     )
     for warning in document["warnings"]:
         click.echo(f"! {warning}")
@@ -63,7 +64,7 @@ def rejected(limit: int, source_name: str | None, data: Path, as_json: bool) -> 
 def usage(month: datetime | None, data: Path, as_json: bool) -> None:
     """Count a month's calls by source and type, and its distinct people; warn above the soft limits."""
     at = month or datetime.now(UTC)
-    document = usage_of(open_installation(data), at.year, at.month)
+    document = usage_of(open_installation(data), f"{at:%Y-%m}")
     if as_json:
         print_json(document)
         return
@@ -75,13 +76,15 @@ def usage(month: datetime | None, data: Path, as_json: bool) -> None:
         click.echo(f"! {warning}")
 
 
+_SHOWN = ("delivered", "filtered", "parked", "dead", "pending")
+
+
 def _role(role: dict[str, Any]) -> tuple[Any, ...]:
     state = "running" if role["running"] else "down"
     return role["name"], "crash loop" if role["crashLooping"] else state, role["pid"], role["restarts"], role["address"]
 
 
 def _line(destination: dict[str, Any]) -> tuple[Any, ...]:
-    books, delivery = destination["books"], destination["delivery"]
-    lag = f"{delivery['lagMs'] / 1000:.1f} s" if "lagMs" in delivery else "-"
-    terms = (books.get(term, 0) for term in ("delivered", "filtered", "parked", "dead"))
-    return destination["name"], delivery.get("state", "-"), *terms, lag
+    lag = f"{destination['lagMs'] / 1000:.1f} s" if "lagMs" in destination else "-"
+    terms = (destination.get(term, 0) for term in _SHOWN)
+    return destination["name"], destination.get("state", "-"), *terms, lag

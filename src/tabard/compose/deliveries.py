@@ -1,27 +1,23 @@
-"""The deliverer's books, dead letters and traces, for web and CLI."""
+"""The deliverer's books, dead letters, replays and traces, for web and CLI."""
 
 import contextlib
-import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tabard.compose.destinations import registry_of
-from tabard.compose.status import delivery_books
 from tabard.compose.store import message_reader
-from tabard.compose.trace import Tracer
-from tabard.message.traits import iso_ms
-from tabard.message.types import position_text
-from tabard.storage.deliveries import ConsumerState, Row
-from tabard.storage.sqlite.database import DatabaseMissing
+from tabard.delivery.trace import Tracing
+from tabard.delivery.views import DeliveryViews
+from tabard.storage.sqlite.database import is_made
 from tabard.storage.sqlite.delivery import SqliteDeliveryReader
 from tabard.storage.sqlite.installation import Installation
-from tabard.storage.sqlite.keys import sealing_keys
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
-class DeliveryDesk:
+class InstallationDeliveries:
     """Questions about deliveries (`web.deps.DeliveryReader`); opens what an answer needs and closes it again."""
 
     def __init__(self, installation: Installation) -> None:
@@ -29,55 +25,35 @@ class DeliveryDesk:
         self._registry = registry_of(installation).destinations
 
     def books(self) -> dict[str, Json]:
-        """Consumer id → its terms and state."""
-        return delivery_books(self._installation)
+        """Destination id → its terms over all sources, its state, why, and its lag; {} before the first deliverer."""
+        books: dict[str, Json] = self._ask(lambda views: views.books(), {})
+        return {id_: _flat(book) for id_, book in books.items()}
 
-    def replays(self) -> list[ConsumerState]:
-        """Every replay there was, oldest first."""
-        with self._deliveries() as deliveries:
-            return [each for each in deliveries.consumers() if each.replay is not None] if deliveries else []
-
-    def dead_letters(self, consumer: str | None, limit: int, text: str = "") -> list[Json]:
+    def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
         """Deliveries that ended without success, newest first; `text` is looked for in code, reason and message id."""
-        with self._deliveries() as deliveries:
-            return [_letter(row) for row in deliveries.dead_letters(consumer, limit, text=text)] if deliveries else []
+        return self._ask(lambda views: views.dead_letters(destination_id, limit, text), [])
+
+    def replays(self) -> list[Json]:
+        """Every replay with its progress and books, newest first."""
+        return self._ask(lambda views: views.replays(), [])
 
     def trace(self, message_id: str) -> list[Json]:
-        """What became of the message at each destination; see `Tracer.trace`."""
-        keys = sealing_keys(self._installation, os.environ)
+        """What became of the message at each destination; see `delivery.trace`."""
+        return self._ask(lambda views: views.trace(message_id), [])
+
+    def _ask(self, question: Callable[[DeliveryViews], T], nothing: T) -> T:
+        installation = self._installation
+        if not (is_made(installation.delivery_db) and is_made(installation.store_db)):
+            return nothing
         with (
-            self._deliveries() as deliveries,
-            contextlib.closing(message_reader(self._installation)) as messages,
-            contextlib.closing(SqliteWorkspaceReader(self._installation.workspace_db)) as workspace,
+            contextlib.closing(SqliteDeliveryReader(installation.delivery_db)) as deliveries,
+            contextlib.closing(message_reader(installation)) as messages,
+            contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace,
         ):
-            if deliveries is None:
-                return []
-            tracer = Tracer(
-                deliveries, workspace, self._registry, lambda instance: keys.open_settings(instance.settings)
-            )
-            return [entry for message in messages.find(message_id) for entry in tracer.trace(message)]
-
-    @contextlib.contextmanager
-    def _deliveries(self) -> Iterator[SqliteDeliveryReader | None]:
-        try:
-            reader = SqliteDeliveryReader(self._installation.delivery_db)
-        except DatabaseMissing:
-            yield None
-            return
-        with contextlib.closing(reader):
-            yield reader
+            tracing = Tracing(messages, deliveries, workspace, self._registry)
+            return question(DeliveryViews(tracing, installation.run / "deliverer.json"))
 
 
-def _letter(row: Row) -> Json:
-    return {
-        "destination": row.consumer,
-        "position": position_text(row.position),
-        "source": row.source,
-        "type": row.type,
-        "messageId": row.message_id,
-        "receivedAt": iso_ms(row.received_at),
-        "since": iso_ms(row.since),
-        "tries": row.attempts,
-        "code": row.code,
-        "reason": row.reason,
-    }
+def _flat(book: Json) -> Json:
+    shown = {name: value for name, value in book.items() if name not in ("sources", "total", "name")}
+    return {**book["total"], **shown}

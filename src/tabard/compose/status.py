@@ -1,23 +1,21 @@
 """How an installation is: its roles, its log and store with their books, its destinations, what needs a person."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
+from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.role_status import running_roles
 from tabard.compose.running import running_role, running_settings
 from tabard.compose.store import message_reader
 from tabard.log.disk import disk
 from tabard.log.drivers.sqlite import SqliteLogReader
-from tabard.storage.deliveries import Term
-from tabard.storage.interface import Count
-from tabard.storage.sqlite.database import DatabaseMissing
-from tabard.storage.sqlite.delivery import SqliteDeliveryReader
+from tabard.storage.interface import SourceAdvice, SourceBooks
+from tabard.storage.sqlite.database import is_made
 from tabard.storage.sqlite.installation import Installation
-from tabard.storage.sqlite.usage import SqliteUsageReader
+from tabard.storage.sqlite.store_usage import SqliteUsageReader
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 
 Json = dict[str, Any]
@@ -30,7 +28,7 @@ def status(installation: Installation, now_ms: int) -> Json:
     """The document of `tabard status` and `GET /api/status`."""
     roles = _roles(installation)
     log, lag = _log(installation)
-    counts = _counts(installation)
+    sources, terms = _sources(installation)
     destinations = _destinations(installation)
     settings = running_settings(installation)
     space = disk(installation.data, settings.disk_floor_bytes)
@@ -39,28 +37,12 @@ def status(installation: Installation, now_ms: int) -> Json:
         "data": str(installation.data),
         "roles": roles,
         "log": log,
-        "books": _books(log, counts),
-        "sources": _sources(installation, counts),
+        "books": _books(log, terms),
+        "sources": sources,
         "destinations": destinations,
         "disk": {"freeBytes": space.free_bytes, "floorBytes": space.floor_bytes},
     }
     return {**document, "warnings": [*_warnings(document, lag, below_floor=space.below_floor)]}
-
-
-def delivery_books(installation: Installation) -> dict[str, Json]:
-    """Consumer id → its terms over all sources, with reasons; {} before the first deliverer ran."""
-    try:
-        reader = SqliteDeliveryReader(installation.delivery_db)
-    except DatabaseMissing:
-        return {}
-    with contextlib.closing(reader):
-        found: dict[str, Json] = {}
-        for state in reader.consumers():
-            terms: Counter[str] = Counter(dict.fromkeys(Term, 0))
-            for book in reader.books(state.id):
-                terms.update(book.terms)
-            found[state.id] = {**{str(term): number for term, number in terms.items()}, "state": state.state}
-        return found
 
 
 def _roles(installation: Installation) -> list[Json]:
@@ -107,91 +89,65 @@ def _log(installation: Installation) -> tuple[Json, int]:
 
 
 def _resolved(installation: Installation) -> dict[int, int]:
-    try:
-        reader = message_reader(installation)
-    except DatabaseMissing:
+    if not is_made(installation.store_db):
         return {}
-    with contextlib.closing(reader):
+    with contextlib.closing(message_reader(installation)) as reader:
         return reader.resolved()
 
 
-def _counts(installation: Installation) -> list[Count]:
-    try:
-        reader = SqliteUsageReader(installation.store_db)
-    except DatabaseMissing:
-        return []
-    with contextlib.closing(reader):
-        return reader.counts()
-
-
-def _books(log: Json, counts: list[Count]) -> Json:
-    """accepted = stored + duplicate + conflicting + quarantined + unresolved, to the message."""
-    accepted = sum(each["end"] for each in log["partitions"])
-    terms = {name: sum(each.n for each in counts if each.name == counted) for name, counted in _TERMS.items()}
-    unresolved = log["unresolved"]
-    return {
-        "accepted": accepted,
-        **terms,
-        "unresolved": unresolved,
-        "difference": accepted - sum(terms.values()) - unresolved,
-    }
-
-
-_TERMS: Final = {
-    "stored": "call",
-    "duplicate": "duplicate",
-    "conflicting": "conflicting_duplicate",
-    "quarantined": "quarantined",
-}
-"""Term of the books → the name it is counted under."""
-
-
-def _sources(installation: Installation, counts: list[Count]) -> list[Json]:
+def _sources(installation: Installation) -> tuple[list[Json], Json]:
+    """Each source with its books and the advice on it, and the sums of the books over all of them."""
     with contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace:
         sources = workspace.sources()
-    rows = []
-    for source in sources:
-        own: Counter[str] = Counter()
-        warnings: Counter[str] = Counter()
-        for each in counts:
-            if each.source == source.id:
-                own[each.name] += each.n
-                if each.name == "warning":
-                    warnings[each.key] += each.n
-        identifies = own["identify"] + own["identify_unchanged"]
-        rows.append(
-            {
-                "id": source.id,
-                "name": source.name,
-                "enabled": source.enabled,
-                "stored": own["call"],
-                "duplicate": own["duplicate"],
-                "conflicting": own["conflicting_duplicate"],
-                "controlIgnored": own["control_ignored"],
-                "identifyUnchangedShare": round(own["identify_unchanged"] / identifies, 3) if identifies else None,
-                "warnings": dict(warnings),
-            }
-        )
-    return rows
+    books: list[SourceBooks] = []
+    advice: list[SourceAdvice] = []
+    if is_made(installation.store_db):
+        with contextlib.closing(SqliteUsageReader(installation.store_db)) as reader:
+            books, advice = reader.books(), reader.advice()
+    known = {each.source: each for each in books}
+    advised = {each.source: each for each in advice}
+    rows = [
+        {
+            "id": source.id,
+            "name": source.name,
+            "enabled": source.enabled,
+            **_plain(known.get(source.id, SourceBooks(source.id))),
+            "advice": _advice(advised[source.id]) if source.id in advised else {},
+        }
+        for source in sources
+    ]
+    terms = {name: sum(getattr(each, name) for each in books) for name in _TERMS}
+    return rows, terms
+
+
+_TERMS: Final = ("stored", "duplicates", "conflicting", "quarantined")
+
+
+def _plain(struct: msgspec.Struct) -> Json:
+    document: Json = msgspec.to_builtins(struct)
+    return {key: value for key, value in document.items() if key != "source"}
+
+
+def _advice(advice: SourceAdvice) -> Json:
+    share = round(advice.unchanged / advice.identifies, 3) if advice.identifies else None
+    return {**_plain(advice), "unchangedShare": share}
+
+
+def _books(log: Json, terms: Json) -> Json:
+    """accepted = stored + duplicates + conflicting + quarantined + unresolved, to the message."""
+    accepted = sum(each["end"] for each in log["partitions"])
+    rest = accepted - sum(terms.values()) - log["unresolved"]
+    return {"accepted": accepted, **terms, "unresolved": log["unresolved"], "difference": rest}
 
 
 def _destinations(installation: Installation) -> list[Json]:
-    books = delivery_books(installation)
-    told: Json = {}
-    with contextlib.suppress(FileNotFoundError):
-        if running_role(installation, "deliverer") is not None:
-            told = msgspec.json.decode((installation.run / "deliverer.json").read_bytes())["destinations"]
+    books = InstallationDeliveries(installation).books()
+    if running_role(installation, "deliverer") is None:
+        books = {id_: {**book, "state": "stopped"} for id_, book in books.items()}
     with contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace:
         instances = workspace.destinations()
     return [
-        {
-            "id": each.id,
-            "name": each.name,
-            "kind": each.slug,
-            "enabled": each.enabled,
-            "books": books.get(each.id, {}),
-            "delivery": told.get(each.id, {}),
-        }
+        {"id": each.id, "name": each.name, "kind": each.slug, "enabled": each.enabled, **books.get(each.id, {})}
         for each in instances
     ]
 
@@ -209,9 +165,8 @@ def _warnings(document: Json, lag: int, *, below_floor: bool) -> Iterator[str]:
     if document["books"]["difference"]:
         yield f"the books differ by {document['books']['difference']} messages"
     for destination in document["destinations"]:
-        state = destination["delivery"].get("state", "")
+        state = destination.get("state", "")
         if state in ("paused", "unusable"):
-            yield f"destination {destination['name']} is {state}: {destination['delivery'].get('why', '')}"
-        dead = destination["books"].get("dead", 0)
-        if dead:
-            yield f"destination {destination['name']} has {dead} dead letters"
+            yield f"destination {destination['name']} is {state}: {destination.get('why', '')}"
+        if destination.get("dead"):
+            yield f"destination {destination['name']} has {destination['dead']} dead letters"

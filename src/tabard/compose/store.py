@@ -1,7 +1,7 @@
 """Readers of the store, and the rules it was resolved by."""
 
 import time
-from typing import Any, Final
+from typing import Final
 
 from tabard.compose.role_process import RoleProcess
 from tabard.identity.identifiers import BLOCKED
@@ -41,37 +41,3 @@ def wait_for_store(role: RoleProcess) -> SqliteMessageReader:
     while not is_made(role.installation.store_db):
         time.sleep(_PAUSE_S)
     return message_reader(role.installation)
-
-
-def identity_reader(installation: Installation, settings: Settings) -> "ProfileIdentity":
-    """Questions that go behind the profile row. Raises `DatabaseMissing` before the first resolver ran."""
-    return ProfileIdentity(profile_reader(installation, settings))
-
-
-class ProfileIdentity:
-    """What the profile row alone can say, until the store answers these questions itself."""
-
-    def __init__(self, profiles: SqliteProfileReader) -> None:
-        self._profiles = profiles
-
-    def identity(self, identifier: str) -> dict[str, Any] | None:
-        """The identifiers of the profile."""
-        found = self._profiles.profile(identifier)
-        return None if found is None else {"nodes": list(found.identifiers)}
-
-    def explain(self, identifier: str) -> dict[str, Any] | None:
-        """Nothing yet."""
-        return self.identity(identifier)
-
-    def traits(self, identifier: str, as_of: int | None = None) -> dict[str, Any] | None:  # noqa: ARG002
-        """Each trait with its present value."""
-        found = self._profiles.profile(identifier)
-        return None if found is None else {key: {"value": value} for key, value in found.traits.items()}
-
-    def history(self, identifier: str, key: str) -> list[dict[str, Any]]:  # noqa: ARG002
-        """Nothing yet."""
-        return []
-
-    def group(self, group_id: str) -> dict[str, Any] | None:  # noqa: ARG002
-        """Nothing yet."""
-        return None

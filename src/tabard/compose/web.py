@@ -5,13 +5,14 @@ import hmac
 from typing import Any, Final
 
 from tabard.compose.controls import Controls
-from tabard.compose.deliveries import DeliveryDesk
+from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.http import serve_asgi
+from tabard.compose.identity import StoreIdentity
 from tabard.compose.listening import address_text, listener
 from tabard.compose.rejections import InstallationRejections
 from tabard.compose.role_process import RoleProcess
 from tabard.compose.status import status
-from tabard.compose.store import identity_reader, message_reader, profile_reader, wait_for_store
+from tabard.compose.store import message_reader, profile_reader, wait_for_store
 from tabard.storage.sqlite.keys import admin_token
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 from tabard.web.app import create_app
@@ -28,11 +29,12 @@ def run_web(role: RoleProcess) -> None:
     token = admin_token(installation)
 
     def open_readers() -> Readers:
+        profiles = profile_reader(installation, settings)
         return Readers(
             messages=message_reader(installation),
-            profiles=profile_reader(installation, settings),
-            identity=identity_reader(installation, settings),
-            deliveries=DeliveryDesk(installation),
+            profiles=profiles,
+            identity=StoreIdentity(profiles),
+            deliveries=InstallationDeliveries(installation),
             rejections=InstallationRejections(installation),
             workspace=SqliteWorkspaceReader(installation.workspace_db),
         )
