@@ -23,7 +23,7 @@ class Field:
         by default they may where no member is declared.
     allow_null: null is a value of its own (say, to erase an attribute) and is not dropped.
     date_form: for `datetime`, the form in which the payload carries the instant. A value that is no date is
-        refused, except with `as_given`.
+        refused.
     secret: a setting that is encrypted at rest, never shown again and cut out of what is recorded.
     """
 

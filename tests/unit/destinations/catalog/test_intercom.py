@@ -7,7 +7,9 @@ import pytest
 
 from tabard.destinations.catalog.intercom.attributes import flat_attributes
 from tabard.destinations.kit.errors import HttpError, Rejected, Retryable
+from tabard.destinations.kit.plan import compile_subscription
 from tabard.destinations.kit.request import HttpRequest
+from tabard.destinations.preview import preview, requests_as_json
 from tests.unit.destinations.catalog.bench import NOW, answer, bench
 
 INTERCOM = bench("intercom")
@@ -82,7 +84,30 @@ async def test_an_email_as_user_id_is_looked_for_and_saved_as_the_email() -> Non
 async def test_with_an_empty_user_id_the_email_trait_identifies_and_with_neither_the_call_is_left_out() -> None:
     _, created = await INTERCOM.bodies(identify({"email": "a@b.co"}, userId="", anonymousId="anon"))
     assert (created["email"], "external_id" in created) == ("a@b.co", False)
-    assert "has neither" in await INTERCOM.refusal(identify({"plan": "x"}, userId=None, anonymousId="anon"))
+    refusal = await INTERCOM.refusal(identify({"plan": "x"}, userId=None, anonymousId="anon"))
+    assert refusal.startswith("filtered: Intercom knows users by a userId or an e-mail address")
+
+
+async def test_an_email_as_user_id_finds_the_person_whose_email_is_another_by_now() -> None:
+    search, created = await INTERCOM.bodies(identify({"email": "new@example.com"}, userId="cool@example.com"))
+    assert (search["query"]["value"], created["email"]) == ("cool@example.com", "new@example.com")
+    event = await INTERCOM.body(track({"email": "other@example.com"}, userId="cool@example.com"))
+    assert event["email"] == "cool@example.com"
+
+
+async def test_a_lead_is_found_and_saved_by_email_address_alone() -> None:
+    mapping = INTERCOM.destination.action("identifyContact").default_mapping() | {"role": "lead"}
+    leads = compile_subscription(
+        INTERCOM.destination, action="identifyContact", subscribe='type = "identify"', mapping=mapping
+    )
+
+    async def shown_for(call: dict[str, Any]) -> Any:
+        return (await preview(INTERCOM.destination, INTERCOM.settings, [leads], call, NOW))[0]
+
+    search, created = requests_as_json([await shown_for(identify({"email": "a@b.co"}))])
+    assert json.loads(search["body"])["query"]["field"] == "email"
+    assert "external_id" not in json.loads(created["body"])
+    assert [refusal.kind for refusal in (await shown_for(identify({}))).refusals] == ["filtered"]
 
 
 async def test_a_signup_date_that_is_none_does_not_hold_the_contact_back() -> None:

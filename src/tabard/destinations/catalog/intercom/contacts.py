@@ -24,10 +24,11 @@ _WRITTEN = ("role", "phone", "name", "avatar", "last_seen_at", "owner_id", "unsu
 
 
 def identity(user_id: str | None, email: str | None) -> dict[str, str]:
-    """Who a person is for Intercom: `external_id` and `email`, as far as known. A userId that is an address is one."""
-    ids = {} if user_id is None or is_email(user_id) else {"external_id": user_id}
-    address = email or (user_id if is_email(user_id) else None)
-    return {**ids, "email": address} if address else ids
+    """Who a person is for Intercom: `external_id` and `email`, as far as known. A userId that is an address is that."""
+    if user_id is not None and is_email(user_id):
+        return {"email": user_id}
+    ids = {"external_id": user_id} if user_id else {}
+    return {**ids, "email": email} if email else ids
 
 
 async def find_contact(api: RestApi, ids: dict[str, str]) -> dict[str, Any] | None:
@@ -51,8 +52,17 @@ async def contact_id_of(api: RestApi, ids: dict[str, str]) -> str:
     return str(known["id"]) if known else await _create(api, {"role": "user", **ids})
 
 
-async def _save(api: RestApi, contact: dict[str, Any]) -> None:
-    known = await find_contact(api, contact)
+async def _identify(send: Send, call: Call) -> None:
+    api, payload = api_of(send, call), call.payload
+    ids = identity(payload.get("external_id"), payload.get("email"))
+    if payload["role"] == "lead":
+        # Intercom gives leads an external id of its own.
+        ids.pop("external_id", None)
+    if not ids:
+        raise Filtered("Intercom knows users by a userId or an e-mail address, leads by an e-mail address")
+    email = {"email": payload["email"]} if "email" in payload else {}
+    contact = {**ids, **email, **_contact(payload)}
+    known = await find_contact(api, ids)
     await (_update(api, known, contact) if known else _create(api, contact))
 
 
@@ -80,7 +90,8 @@ async def _in_the_way(api: RestApi, answer: HttpResponse, contact: dict[str, Any
     if named is None:
         raise Retryable("Intercom has this contact already but does not find it yet")
     known: dict[str, Any] = await api.done("GET", f"/contacts/{named[1]}")
-    if known.get("external_id") not in (None, "", contact.get("external_id")):
+    ours, theirs = contact.get("external_id"), known.get("external_id")
+    if ours and theirs and ours != theirs:
         raise Rejected("another contact, with another external id, has this e-mail address", _CONFLICT)
     return known
 
@@ -94,19 +105,9 @@ async def delete_contact(api: RestApi, ids: dict[str, str]) -> None:
             raise_for_status(answer)
 
 
-async def _identify(send: Send, call: Call) -> None:
-    await _save(api_of(send, call), _contact(call))
-
-
-def _contact(call: Call) -> dict[str, Any]:
-    payload = call.payload
-    ids = identity(payload.get("external_id"), payload.get("email"))
-    if not ids:
-        raise Filtered("Intercom knows people by a userId or an e-mail address, and the call has neither")
-    if payload["role"] == "lead":
-        # Intercom gives leads an external id of its own.
-        ids.pop("external_id", None)
-    contact = {key: payload[key] for key in _WRITTEN if key in payload} | ids
+def _contact(payload: dict[str, Any]) -> dict[str, Any]:
+    """What is written of a person, but for who they are."""
+    contact = {key: payload[key] for key in _WRITTEN if key in payload}
     signed_up_at = date_in_form(payload.get("signed_up_at"), "unix_s")
     if signed_up_at is not None:
         contact["signed_up_at"] = signed_up_at
