@@ -1,0 +1,57 @@
+/** Bytes, requests and time to the first message, all clients in one run under the same throttling. */
+import { gzipSync } from 'node:zlib';
+
+const RUNS = 9;
+
+const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+const once = async (browser, server, client) => {
+  const context = await browser.newContext();
+  try {
+    const page = await context.newPage();
+    server.seen.length = 0;
+    await page.goto(server.origin + '/', { waitUntil: 'commit' });
+    const end = Date.now() + 10_000;
+    while (!server.seen.some(client.isMessage)) {
+      if (Date.now() > end) throw new Error(`${client.name} sent nothing: ${server.seen.map(({ path }) => path)}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const requests = server.seen.filter(({ path }) => path !== '/favicon.ico');
+    const last = requests.findIndex(client.isMessage);
+    const used = requests.slice(1, last + 1);
+    return { ms: requests[last].at - requests[0].at, requests: used.length, bytes: used.slice(0, -1).reduce((sum, { down }) => sum + down, 0) };
+  } finally {
+    await context.close();
+  }
+};
+
+export const measureSpeed = async (browser, server, clients) => {
+  server.throttle = true;
+  const results = new Map(clients.map((client) => [client, []]));
+  for (let run = 0; run < RUNS; run++)
+    for (const client of clients) {
+      server.show(client);
+      results.get(client).push(await once(browser, server, client));
+    }
+  server.throttle = false;
+  return clients.map((client) => {
+    const runs = results.get(client);
+    return {
+      name: client.name,
+      script: gzipSync(Object.values(client.files)[0], { level: 9 }).length,
+      requests: runs[0].requests,
+      bytes: runs[0].bytes,
+      ms: Math.round(median(runs.map(({ ms }) => ms))),
+      spread: [Math.round(Math.min(...runs.map(({ ms }) => ms))), Math.round(Math.max(...runs.map(({ ms }) => ms)))],
+    };
+  });
+};
+
+export const speedTable = (rows) =>
+  [
+    '| client | script, bytes gzip | requests to the first message | bytes down before it | ms to the first message (median, range) |',
+    '| --- | ---: | ---: | ---: | ---: |',
+    ...rows.map(({ name, script, requests, bytes, ms, spread }) => `| ${name} | ${script} | ${requests} | ${bytes} | ${ms} (${spread.join('–')}) |`),
+    '',
+    `Median of ${RUNS} interleaved runs in one session; headless chromium on loopback, each answer delayed by 60 ms plus its size at 1.6 Mbit/s. Script and collector are on another site than the page, so preflights count. Measured from the page's request to the arrival of the first message; the page itself is not counted.`,
+  ].join('\n');
