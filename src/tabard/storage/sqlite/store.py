@@ -27,8 +27,9 @@ from tabard.storage.sqlite.store_entry import (
 )
 from tabard.storage.sqlite.store_erase import Eraser
 from tabard.storage.sqlite.store_facts import Facts
+from tabard.storage.sqlite.store_keys import SQL, Keys
 from tabard.storage.sqlite.store_messages import Archive, Sources, encoded_body
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, ERASED, NAMED, SEEN, SQL, Keys, Node, Nodes
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, ERASED, NAMED, SEEN, Node, Nodes
 from tabard.storage.sqlite.store_projector import Projector
 from tabard.storage.sqlite.store_rebuild import Rebuilder
 from tabard.storage.sqlite.store_state import State
@@ -170,7 +171,7 @@ class SqliteStore:
         self._load(known.new)
         for new in known.new:
             self._take(new)
-        self.database.executemany(SQL["add_seen"], sorted(known.keys))
+        self._deduplicator.add(known)
         for copies in known.copies:
             if copies.better is not None:
                 self._improve(copies, copies.better)

@@ -7,10 +7,8 @@ import apsw
 
 from tabard.storage.interface import Resolved
 from tabard.storage.sqlite.store_entry import Row
+from tabard.storage.sqlite.store_keys import KEY_MASK, KeyTable, message_key
 from tabard.storage.sqlite.store_messages import Archive, content, decoded_body, message_name
-from tabard.storage.sqlite.store_nodes import SQL, ids, message_key
-
-_KEYS = (1 << 63) - 1
 
 
 class New(NamedTuple):
@@ -47,7 +45,7 @@ class Deduplicator:
     """Tells new messages from copies, by a 64-bit hash that is verified against the stored row."""
 
     def __init__(self, database: apsw.Connection, archive: Archive) -> None:
-        self._database = database
+        self._table = KeyTable(database, "message")
         self._archive = archive
 
     def sort(self, batch: Sequence[Resolved]) -> Sorted:
@@ -56,20 +54,19 @@ class Deduplicator:
         for one in batch:
             groups.setdefault(message_name(one.message.message_id, one.message.source), []).append(one)
         keys = {m: message_key(m) for m in groups}
-        stored = dict(self._database.execute(SQL["known_messages"], (ids(keys.values()),)))
+        stored = self._table.find(keys.values())
         found = Sorted([], [], [], [], [])
         taken: set[int] = set()
         for m, copies in groups.items():
             key = keys[m]
-            row = self._verified(m, key, stored) if key in stored or key in taken else None
+            row = self._verified(m, key) if key in stored else None
             if row is not None:
                 found.duplicates.extend(copies)
                 found.copies.append(self._against(row, copies, found))
                 continue
-            while key in stored or key in taken:
-                key = (key + 1) & _KEYS
-                if key not in stored and (at := self._at(key)) is not None:
-                    stored[key] = at
+            while key in taken or key in stored:
+                key = (key + 1) & KEY_MASK
+                stored.update(self._table.find((key,)))
             taken.add(key)
             first = copies[0]
             if len(copies) > 1:
@@ -79,19 +76,17 @@ class Deduplicator:
             found.keys.append((key, first.position))
         return found
 
-    def _verified(self, m: str, key: int, stored: dict[int, int]) -> Row | None:
-        at = stored.get(key)
-        while at is not None:
-            row = self._archive.row(at)
+    def add(self, known: Sorted) -> None:
+        """Writes the keys of the new messages."""
+        if known.keys:
+            self._table.add(known.keys)
+
+    def _verified(self, m: str, key: int) -> Row | None:
+        for position in self._table.probe(key):
+            row = self._archive.row(position)
             if row is not None and self._archive.name(row) == m:
                 return row
-            key = (key + 1) & _KEYS
-            at = self._at(key)
         return None
-
-    def _at(self, key: int) -> int | None:
-        row = self._database.execute(SQL["known_message"], (key,)).fetchone()
-        return None if row is None else int(row[0])
 
     def _smallest(self, copies: list[Resolved], found: Sorted) -> Resolved:
         first = _content(copies[0])

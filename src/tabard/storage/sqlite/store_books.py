@@ -9,7 +9,7 @@ from tabard.profiles.advice import oddities
 from tabard.storage.interface import Committed, Count
 from tabard.storage.sqlite.store_batch import New, Sorted
 from tabard.storage.sqlite.store_entry import IDENTIFY, Entry
-from tabard.storage.sqlite.store_nodes import SQL
+from tabard.storage.sqlite.store_keys import SQL
 
 DAY_MS = 86_400_000
 FIRST_YEAR = 2024

@@ -6,7 +6,8 @@ import apsw
 
 from tabard.identity.controls import EVERYTHING, Control
 from tabard.storage.sqlite.store_facts import Facts
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, SQL, Node, Nodes
+from tabard.storage.sqlite.store_keys import SQL
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node, Nodes
 
 _CUTS = ("cut", "uncut")
 

@@ -9,8 +9,9 @@ import apsw
 from tabard.identity.identifiers import Kind
 from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_facts import Facts
+from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, numbers
-from tabard.storage.sqlite.store_nodes import CONTROLLED, NAMED, SEEN, SQL, Node, Nodes
+from tabard.storage.sqlite.store_nodes import CONTROLLED, NAMED, SEEN, Node, Nodes
 from tabard.storage.sqlite.store_rebuild import people
 
 

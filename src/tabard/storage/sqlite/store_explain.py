@@ -8,8 +8,9 @@ from tabard.identity.words import say
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
 from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_graph import Class, Graph
+from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import decoded_body
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, SQL, Node
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 
 APART_MAX: Final = 200

@@ -9,20 +9,8 @@ from tabard.identity.controls import EVERYTHING, Switch, dead, severed
 from tabard.identity.rules import Rules, as_claim
 from tabard.profiles.registers import Held, Registers
 from tabard.storage.sqlite.store_entry import IDENTIFY, Entry
-from tabard.storage.sqlite.store_nodes import (
-    CONTROLLED,
-    CUT,
-    EDGE,
-    HIGH,
-    LOW,
-    NAMED,
-    SEEN,
-    SQL,
-    WRITES,
-    Node,
-    Nodes,
-    ids,
-)
+from tabard.storage.sqlite.store_keys import SQL, ids
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, EDGE, HIGH, LOW, NAMED, SEEN, WRITES, Node, Nodes
 
 CLAIMS_CACHED_MAX = 100_000
 REGISTERS_CACHED_MAX = 10_000

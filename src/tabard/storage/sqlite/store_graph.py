@@ -10,7 +10,8 @@ import apsw
 
 from tabard.identity.identifiers import Kind
 from tabard.identity.rules import Rules, Stamp, owner, survivor
-from tabard.storage.sqlite.store_nodes import EDGE, HIGH, LOW, SQL, Node
+from tabard.storage.sqlite.store_keys import SQL
+from tabard.storage.sqlite.store_nodes import EDGE, HIGH, LOW, Node
 
 Class = tuple[int, ...]
 """The identifiers of one alias class, sorted."""

@@ -11,8 +11,9 @@ from tabard.message.traits import canonical_trait
 from tabard.storage.interface import Consumed, Profile, Resolved, TraitWrite
 from tabard.storage.sqlite.store import SqliteStore
 from tabard.storage.sqlite.store_entry import TYPES, Row, decode_links
+from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import decoded_body, message_name, message_of, walk
-from tabard.storage.sqlite.store_nodes import SQL, Node
+from tabard.storage.sqlite.store_nodes import Node
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 from tabard.storage.sqlite.store_reader import row_is_dead
 

@@ -19,7 +19,8 @@ from tabard.storage.sqlite.store_entry import (
     decode_links,
     encode_links,
 )
-from tabard.storage.sqlite.store_nodes import ANCHOR_EVERY, LATE, SQL, Node, Nodes
+from tabard.storage.sqlite.store_keys import SQL
+from tabard.storage.sqlite.store_nodes import ANCHOR_EVERY, LATE, Node, Nodes
 
 _FILLED_IN: Final = frozenset({"sentAt", "receivedAt", "timestamp", "originalTimestamp", "version", "channel"})
 _CONTEXT_FILLED_IN: Final = frozenset({"channel", "ip", "userAgent"})

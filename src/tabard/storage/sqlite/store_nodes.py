@@ -1,23 +1,18 @@
 """Identifiers as rows: text ↔ integer, their counters and flags, kept in memory between batches and written sorted."""
 
-from array import array
 from collections.abc import Iterable
 from enum import IntFlag
-from hashlib import blake2b
 from typing import Any, Final
 
 import apsw
 
 from tabard.identity.identifiers import Kind, kind_of
-from tabard.storage.sqlite.database import statements
-
-SQL: Final = statements("store")
+from tabard.storage.sqlite.store_keys import KEY_MASK, SQL, Keys, KeyTable, ids, key_of
 
 ANCHOR_EVERY: Final = 64
 """Each so many messages of a subject one becomes an anchor, by which a walk back in time skips."""
 
 NODES_CACHED_MAX: Final = 60_000
-_KEY_MASK: Final = (1 << 63) - 1
 
 
 class Flag(IntFlag):
@@ -106,73 +101,32 @@ class Node:
         return self.devices if kind == Kind.ANON else self.emails
 
 
-class Keys:
-    """Keyed hashes: of identifiers (so that an erased one is recognised, and only by us) and of messages."""
-
-    def __init__(self, secret: bytes) -> None:
-        self._identifier = blake2b(key=secret[:64], digest_size=16, person=b"identifier")
-        self._profile = blake2b(key=secret[:64], digest_size=16, person=b"profile")
-
-    def hashed(self, text: str) -> bytes:
-        """The 128-bit keyed hash of an identifier."""
-        state = self._identifier.copy()
-        state.update(text.encode())
-        return state.digest()
-
-    def profile_id(self, canonical: str) -> bytes:
-        """The id of the profile whose canonical identifier this is (identity.md §3.3, 6): the same after a rebuild."""
-        state = self._profile.copy()
-        state.update(canonical.encode())
-        return state.digest()
-
-    def erased(self, text: str) -> str:
-        """What stands for an identifier after its erasure."""
-        return f"{text.partition(':')[0]}:~{self.hashed(text).hex()}"
-
-
-def message_key(m: str) -> int:
-    """The first key a message may have in `seen_message`."""
-    return int.from_bytes(blake2b(m.encode(), digest_size=8).digest(), "big") & _KEY_MASK
-
-
-def ids(numbers: Iterable[int]) -> Any:
-    """Integers as one bound array of a statement (`IN carray(?)`)."""
-    # An empty array has no aligned address; no row has the number -1.
-    return apsw.carray(array("q", numbers) or array("q", (-1,)))
-
-
 class Nodes:
     """The identifiers in memory. The writer has one; it is emptied when it grows, never stale: nobody else writes."""
 
     def __init__(self, database: apsw.Connection, keys: Keys) -> None:
         self._database = database
         self._keys = keys
+        self._table = KeyTable(database, "node")
         self._by_text: dict[str, Node] = {}
         self._by_id: dict[int, Node] = {}
         self._next = int(database.execute(SQL["next_node"]).get)
-        self._new_keys: list[tuple[int, int]] = []
+        self._new_keys: dict[int, Node] = {}
 
     def load(self, texts: Iterable[str]) -> None:
-        """Brings identifiers into memory, in one query; those nobody mentioned before are made."""
-        missing = {text: self._key(text) for text in texts if text not in self._by_text}
+        """Brings identifiers into memory, in two queries; those nobody mentioned before are made."""
+        missing = {text: key_of(self._keys.hashed(text)) for text in texts if text not in self._by_text}
         if not missing:
             return
-        found: dict[int, Node] = {}
-        for key, *row in self._database.execute(SQL["nodes_by_key"], (ids(missing.values()),)):
-            found[key] = self._known(tuple(row))
-        taken = {key for key, _ in self._new_keys}
+        found = self._table.find(missing.values())
+        self.load_ids(found.values())
         for text, first in missing.items():
             key = first
-            node = found.get(key)
+            node = self._at(key, found.get(key))
             while node is not None and not self._is(node, text):
-                key, node = self._probe(key)
-            while node is None and key in taken:
-                key, node = self._probe(key)
-            if node is None:
-                node = self._made(text, key)
-                taken.add(key)
-                found[key] = node
-            self._by_text[text] = node
+                key = (key + 1) & KEY_MASK
+                node = self._at(key, self._table.find((key,)).get(key))
+            self._by_text[text] = node or self._made(text, key)
 
     def get(self, text: str) -> Node:
         """An identifier, made if it is new."""
@@ -184,15 +138,17 @@ class Nodes:
         """An identifier if anything ever mentioned it."""
         if text in self._by_text:
             return self._by_text[text]
-        key = self._key(text)
-        while True:
-            rows = list(self._database.execute(SQL["nodes_by_key"], (ids((key,)),)))
-            if not rows:
-                return None
-            node = self._known(rows[0][1:])
-            if self._is(node, text):
-                return node
-            key = (key + 1) & _KEY_MASK
+        for number in self._table.probe(key_of(self._keys.hashed(text))):
+            if self._is(self.by_id(number), text):
+                return self.by_id(number)
+        return None
+
+    def hashed_as(self, hashed: bytes) -> Node | None:
+        """The identifier with this keyed hash."""
+        for number in self._table.probe(key_of(hashed)):
+            if self._keys.profile_id(self.by_id(number).text) == hashed:
+                return self.by_id(number)
+        return None
 
     def load_ids(self, numbers: Iterable[int]) -> None:
         """Brings identifiers into memory by their integers, in one query."""
@@ -225,8 +181,9 @@ class Nodes:
         run(SQL["add_node"], [node.row() for node in changed if not node.stored])
         run(SQL["set_node"], [node.update() for node in changed if node.stored])
         run(SQL["set_node_text"], [(node.id, node.text) for node in changed if node.retexted and node.stored])
-        run(SQL["add_node_key"], sorted(self._new_keys))
-        self._new_keys = []
+        if self._new_keys:
+            self._table.add((key, node.id) for key, node in self._new_keys.items())
+            self._new_keys = {}
         for node in changed:
             node.stored = True
             node.changed = node.retexted = False
@@ -236,11 +193,8 @@ class Nodes:
         if everything or len(self._by_id) > NODES_CACHED_MAX:
             self._by_id.clear()
             self._by_text.clear()
-            self._new_keys = []
+            self._new_keys = {}
             self._next = int(self._database.execute(SQL["next_node"]).get)
-
-    def _key(self, text: str) -> int:
-        return int.from_bytes(self._keys.hashed(text)[:8], "big") & _KEY_MASK
 
     def _known(self, row: tuple[Any, ...]) -> Node:
         node = self._by_id.get(row[0])
@@ -251,16 +205,14 @@ class Nodes:
     def _is(self, node: Node, text: str) -> bool:
         return node.text == text or bool(node.flags & ERASED and node.text == self._keys.erased(text))
 
-    def _probe(self, key: int) -> tuple[int, Node | None]:
-        following = (key + 1) & _KEY_MASK
-        rows = list(self._database.execute(SQL["nodes_by_key"], (ids((following,)),)))
-        return following, self._known(rows[0][1:]) if rows else None
+    def _at(self, key: int, number: int | None) -> Node | None:
+        return self._new_keys.get(key) if number is None else self.by_id(number)
 
     def _made(self, text: str, key: int) -> Node:
         node = Node((self._next, int(kind_of(text)), text, 0, 0, -1, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0), stored=False)
         node.changed = True
         self._by_id[node.id] = node
-        self._new_keys.append((key, node.id))
+        self._new_keys[key] = node
         self._next += 1
         return node
 

@@ -15,8 +15,9 @@ from tabard.storage.interface import Behind, Profile, ProfileChange
 from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store_entry import NO_LINK, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_graph import Graph
+from tabard.storage.sqlite.store_keys import SQL, Keys, ids
 from tabard.storage.sqlite.store_messages import Sources, late, one
-from tabard.storage.sqlite.store_nodes import SQL, Keys, Node, Nodes, ids
+from tabard.storage.sqlite.store_nodes import Node, Nodes
 from tabard.storage.sqlite.store_projector import NOBODY, decode_members
 
 PREFIXES: Final = ("user", "email", "anon")
@@ -50,8 +51,8 @@ class SqliteProfileReader:
             key = bytes.fromhex(profile_id)
         except ValueError:
             return None
-        row = self.database.execute(SQL["profile_by_id"], (key,)).fetchone()
-        return None if row is None else self._folded(row[0], decode_members(row[1]))
+        node = self.nodes().hashed_as(key)
+        return self._of(node) if node is not None and node.profile == node.id else None
 
     def search(self, text: str, limit: int, after: str = "") -> list[Profile]:
         """Profiles with an identifier that equals, or an e-mail that begins with, `text`; in the order of their ids.
@@ -103,7 +104,7 @@ class SqliteProfileReader:
         if node.profile == NOBODY:
             return [node]
         row = self.database.execute(SQL["profile_row"], (node.profile,)).fetchone()
-        return self._rows(decode_members(row[1])) if row is not None else [node]
+        return self._rows(decode_members(row[0])) if row is not None else [node]
 
     def latest(self, members: list[Node], limit: int, bound: tuple[int, int] | None = None) -> Iterator[Row]:
         """At most `limit` messages whose subject is one of these, the latest received first.
@@ -137,7 +138,7 @@ class SqliteProfileReader:
         if node.profile != NOBODY:
             row = self.database.execute(SQL["profile_row"], (node.profile,)).fetchone()
             if row is not None:
-                return self._folded(node.profile, decode_members(row[1]))
+                return self._folded(node.profile, decode_members(row[0]))
         return self._unpublished(node)
 
     def _unpublished(self, node: Node) -> Profile | None:
@@ -147,7 +148,7 @@ class SqliteProfileReader:
             return None
         root = graph.canonical(graph.root_of(node.id))
         row = self.database.execute(SQL["profile_row"], (root,)).fetchone()
-        published = decode_members(row[1]) if row is not None else [root]
+        published = decode_members(row[0]) if row is not None else [root]
         return self._folded(root, list({*published, node.id}))
 
     def _folded(self, root: int, members: list[int]) -> Profile:

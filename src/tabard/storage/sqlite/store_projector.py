@@ -9,7 +9,8 @@ import msgspec
 from tabard.identity.rules import Rules
 from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_graph import Graph
-from tabard.storage.sqlite.store_nodes import EDGE, SQL, Keys, Node, Nodes, ids
+from tabard.storage.sqlite.store_keys import SQL, Keys, ids
+from tabard.storage.sqlite.store_nodes import EDGE, Node, Nodes
 
 NOBODY: Final = 0
 """The root of an identifier that is in no profile."""
@@ -29,7 +30,6 @@ class Projector:
         self._keys = keys
         self._graph = Graph(database, rules, nodes.by_id)
         self._members: dict[int, list[int]] = {}
-        self._ids: dict[int, bytes] = {}
 
     def project(self, limit: int) -> int:
         """Takes at most `limit` marks; how many were taken."""
@@ -38,7 +38,6 @@ class Projector:
             if marks:
                 self._graph.reset()
                 self._members = {}
-                self._ids = {}
                 self._nodes.load_ids(marks)
                 self._publish(self._affected(marks))
                 self._nodes.flush()
@@ -107,23 +106,16 @@ class Projector:
         rows, empty = [], []
         for root in sorted(roots):
             if self._members.get(root):
-                rows.append((root, self._id(root), encode_members(sorted(self._members[root]))))
+                rows.append((root, encode_members(sorted(self._members[root]))))
             else:
                 empty.append((root,))
-        # Empty ones first: a profile's id may pass to another root in one go only through a free row.
         self._database.executemany(SQL["drop_profile"], empty)
         self._database.executemany(SQL["set_profile"], rows)
 
     def _load(self, roots: Iterable[int]) -> None:
         missing = [root for root in roots if root not in self._members]
-        for root, profile_id, members in self._database.execute(SQL["profile_rows"], (ids(missing),)):
+        for root, members in self._database.execute(SQL["profile_rows"], (ids(missing),)):
             self._members[root] = decode_members(members)
-            self._ids[root] = profile_id
 
     def _id(self, root: int) -> bytes | None:
-        if root == NOBODY:
-            return None
-        known = self._ids.get(root)
-        if known is None:
-            known = self._ids[root] = self._keys.profile_id(self._nodes.by_id(root).text)
-        return known
+        return None if root == NOBODY else self._keys.profile_id(self._nodes.by_id(root).text)

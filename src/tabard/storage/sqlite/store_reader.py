@@ -7,11 +7,13 @@ from typing import Any, Final
 import apsw
 
 from tabard.identity.controls import Switch, dead
-from tabard.message.types import CONTROL, StoredMessage, position
+from tabard.message.types import CONTROL, StoredMessage
+from tabard.message.types import position as packed
 from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store_entry import TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_keys import SQL, KeyTable, message_key
 from tabard.storage.sqlite.store_messages import Sources, message_name, one
-from tabard.storage.sqlite.store_nodes import CONTROLLED, SQL, message_key
+from tabard.storage.sqlite.store_nodes import CONTROLLED
 
 IN_FLIGHT_MS: Final = 100
 """A collector may still be writing what it received so long ago: an idle partition is resolved up to then."""
@@ -47,14 +49,14 @@ class SqliteMessageReader:
 
     def read(self, partition: int, offset: int, limit: int) -> list[StoredMessage]:
         """At most `limit` messages of a partition at offsets ≥ `offset`, ascending, without duplicates and controls."""
-        arguments = (position(partition, offset), position(partition + 1, 0), TYPE_CODES[CONTROL], limit)
+        arguments = (packed(partition, offset), packed(partition + 1, 0), TYPE_CODES[CONTROL], limit)
         return self._messages(self._database.execute(SQL["read"], arguments))
 
     def newest(self, limit: int, *, source: str | None = None, call_type: str | None = None) -> list[StoredMessage]:
         """The newest messages, newest first. With a filter only so many of the newest are looked at."""
         found: list[StoredMessage] = []
         for partition in self.resolved():
-            bounds = (position(partition, 0), position(partition + 1, 0), TYPE_CODES[CONTROL])
+            bounds = (packed(partition, 0), packed(partition + 1, 0), TYPE_CODES[CONTROL])
             if source is None and call_type is None:
                 found += self._messages(self._database.execute(SQL["newest"], (*bounds, limit)))
             else:
@@ -125,15 +127,11 @@ def watermark(received_at: int, polled_at: int) -> int:
 
 def row_named(database: apsw.Connection, sources: Sources, m: str) -> Row | None:
     """The stored row of a message, by `message_name`."""
-    key = message_key(m)
-    while True:
-        at = database.execute(SQL["known_message"], (key,)).fetchone()
-        if at is None:
-            return None
-        row = Row(*one(database, SQL["message"], at[0]))
+    for position in KeyTable(database, "message").probe(message_key(m)):
+        row = Row(*one(database, SQL["message"], position))
         if message_name(row.message_id, sources.name(row.source)) == m:
             return row
-        key += 1
+    return None
 
 
 def row_is_dead(database: apsw.Connection, row: Row) -> bool:

@@ -10,8 +10,9 @@ import msgspec
 from tabard.profiles.profile import fold, groups_of, traits_of
 from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.store_entry import TYPES, Row
+from tabard.storage.sqlite.store_keys import SQL, Keys, ids
 from tabard.storage.sqlite.store_messages import Sources, message_name
-from tabard.storage.sqlite.store_nodes import ERASED, SEEN, SQL, WRITES, Keys, Node, ids
+from tabard.storage.sqlite.store_nodes import ERASED, SEEN, WRITES, Node
 from tabard.storage.sqlite.store_projector import decode_members
 
 _HASH_BITS: Final = 256
@@ -80,8 +81,13 @@ class State:
             yield "edge", texts[x], texts[y], t, m
         for node, kind, other, t, m, until in self._database.execute(SQL["all_controls"]):
             yield "control", texts[node], kind, texts[other], t, m, until
-        for root, profile_id, members in self._database.execute(SQL["every_profile"]):
-            yield "profile", texts[root], profile_id.hex(), sorted(texts[one] for one in decode_members(members))
+        for root, members in self._database.execute(SQL["all_profiles"]):
+            yield (
+                "profile",
+                texts[root],
+                self._keys.profile_id(texts[root]).hex(),
+                sorted(texts[one] for one in decode_members(members)),
+            )
         yield from self._messages()
 
     def _nodes(self) -> Iterator[Node]:

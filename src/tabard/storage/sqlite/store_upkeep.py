@@ -13,8 +13,9 @@ from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_entry import Entry, MessageFlag, Row, entry_of, texts_of
 from tabard.storage.sqlite.store_facts import Facts
+from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, Sources, message_of
-from tabard.storage.sqlite.store_nodes import NAMED, SQL, Nodes
+from tabard.storage.sqlite.store_nodes import NAMED, Nodes
 
 CHUNK: Final = 2000
 REBUILD_AT: Final = "rebuild_at"
@@ -75,7 +76,9 @@ class Upkeep:
         key = f"{PURGED_AT}/{partition}"
         with immediate(self._database):
             at = int(self._database.execute(SQL["meta"], (key,)).get or packed(partition, 0))
-            rows: list[Any] = self._database.execute(SQL["purge_range"], (at, packed(partition + 1, 0), CHUNK)).fetchall()
+            rows: list[Any] = self._database.execute(
+                SQL["purge_range"], (at, packed(partition + 1, 0), CHUNK)
+            ).fetchall()
             due = [position for position, received_at, _ in rows if received_at < before_ms]
             self._database.executemany(SQL["purge_message"], [(position,) for position in due])
             if due:

@@ -7,7 +7,7 @@ from tabard.message.traits import canonical_trait
 from tabard.storage.interface import SourceAdvice, SourceBooks, UsageRow
 from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store_books import month_bit
-from tabard.storage.sqlite.store_nodes import SQL
+from tabard.storage.sqlite.store_keys import SQL
 
 IDENTIFIES_MIN: Final = 20
 """Below so many identify calls a source gets no advice on them."""

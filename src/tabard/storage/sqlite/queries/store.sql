@@ -19,12 +19,6 @@ SELECT id, name FROM source
 INSERT INTO source VALUES (?, ?)
 -- name: next_node
 SELECT coalesce(max(id), 0) + 1 FROM node
--- name: known_messages
-SELECT key, position FROM seen_message WHERE key IN carray(?)
--- name: known_message
-SELECT position FROM seen_message WHERE key = ?
--- name: add_seen
-INSERT INTO seen_message VALUES (?, ?)
 -- name: add_message
 INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: message
@@ -35,17 +29,11 @@ SELECT position, source, type, flags, received_at, timestamp, message_id, links 
 UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5, body = ?6 WHERE position = ?1
 -- name: erase_message
 UPDATE message SET flags = ?2, body = x'' WHERE position = ?1
--- name: nodes_by_key
-SELECT k.key, n.id, n.kind, n.text, n.flags, n.mentions, n.newest, n.owned, n.own_newest, n.own_anchor, n.events, n.first_at,
-    n.last_at, n.devices, n.emails, n.months, n.profile
-FROM node_key k JOIN node n ON n.id = k.id WHERE k.key IN carray(?)
 -- name: nodes_by_id
 SELECT 0, id, kind, text, flags, mentions, newest, owned, own_newest, own_anchor, events, first_at, last_at, devices,
     emails, months, profile FROM node WHERE id IN carray(?)
 -- name: add_node
 INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
--- name: add_node_key
-INSERT INTO node_key VALUES (?, ?)
 -- name: set_node
 UPDATE node SET flags = ?2, mentions = ?3, newest = ?4, owned = ?5, own_newest = ?6, own_anchor = ?7, events = ?8,
     first_at = ?9, last_at = ?10, devices = ?11, emails = ?12, months = ?13, profile = ?14 WHERE id = ?1
@@ -109,11 +97,9 @@ SELECT node, cause FROM dirty LIMIT ?
 -- name: unmark
 DELETE FROM dirty WHERE node = ?
 -- name: profile_row
-SELECT id, members FROM profile WHERE root = ?
--- name: profile_by_id
-SELECT root, members FROM profile WHERE id = ?
+SELECT members FROM profile WHERE root = ?
 -- name: set_profile
-INSERT OR REPLACE INTO profile VALUES (?, ?, ?)
+INSERT OR REPLACE INTO profile VALUES (?, ?)
 -- name: drop_profile
 DELETE FROM profile WHERE root = ?
 -- name: add_change
@@ -125,11 +111,9 @@ ON CONFLICT (name, source, key) DO UPDATE SET n = n + excluded.n, sample = coale
 SELECT x, y, t, m, position FROM edge WHERE x = ?1
 UNION ALL SELECT x, y, t, m, position FROM edge WHERE y = ?1 LIMIT 1000
 -- name: profile_rows
-SELECT root, id, members FROM profile WHERE root IN carray(?)
+SELECT root, members FROM profile WHERE root IN carray(?)
 -- name: all_profiles
 SELECT root, members FROM profile
--- name: every_profile
-SELECT root, id, members FROM profile
 -- name: group_registers
 SELECT n.text, r.writes FROM node n JOIN register r ON r.node = n.id WHERE n.kind = 3
 -- name: all_nodes
@@ -193,3 +177,21 @@ DELETE FROM meta WHERE key = ?
 DELETE FROM register
 -- name: any_purged
 SELECT 1 FROM meta WHERE key GLOB 'purged_at/*'
+-- name: message_keys
+SELECT key, value FROM message_key_new WHERE key IN carray(?1)
+UNION ALL SELECT key, value FROM message_key WHERE key IN carray(?1)
+-- name: add_message_key
+INSERT INTO message_key_new VALUES (?, ?)
+-- name: move_message_keys
+INSERT INTO message_key SELECT key, value FROM message_key_new WHERE key BETWEEN ?1 AND ?2 ORDER BY key
+-- name: moved_message_keys
+DELETE FROM message_key_new WHERE key BETWEEN ?1 AND ?2
+-- name: node_keys
+SELECT key, value FROM node_key_new WHERE key IN carray(?1)
+UNION ALL SELECT key, value FROM node_key WHERE key IN carray(?1)
+-- name: add_node_key
+INSERT INTO node_key_new VALUES (?, ?)
+-- name: move_node_keys
+INSERT INTO node_key SELECT key, value FROM node_key_new WHERE key BETWEEN ?1 AND ?2 ORDER BY key
+-- name: moved_node_keys
+DELETE FROM node_key_new WHERE key BETWEEN ?1 AND ?2

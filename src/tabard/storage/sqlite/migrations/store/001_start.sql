@@ -30,10 +30,13 @@ CREATE TABLE message (
     body BLOB NOT NULL
 );
 
--- 64-bit hash of (messageId, source) → position. Different messages with one hash take the next free key.
-CREATE TABLE seen_message (key INTEGER PRIMARY KEY, position INTEGER NOT NULL);
-
-CREATE TABLE node_key (key INTEGER PRIMARY KEY, id INTEGER NOT NULL);
+-- Hash → integer: of messages (messageId, source) to their position, of identifiers (keyed hash) to their node. Different
+-- texts with one hash take the next free key. New keys go to the `_new` table, which is small and so cheap to write at
+-- random; each commit moves one range of it, in order, to the large one.
+CREATE TABLE message_key (key INTEGER PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE message_key_new (key INTEGER PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE node_key (key INTEGER PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE node_key_new (key INTEGER PRIMARY KEY, value INTEGER NOT NULL);
 
 CREATE TABLE node (
     id INTEGER PRIMARY KEY,
@@ -79,8 +82,7 @@ CREATE TABLE control (
 
 -- The projection: profiles and where each identifier was last published, with the marks it converges from.
 CREATE TABLE dirty (node INTEGER PRIMARY KEY, cause TEXT NOT NULL);
-CREATE TABLE profile (root INTEGER PRIMARY KEY, id BLOB NOT NULL, members BLOB NOT NULL);
-CREATE UNIQUE INDEX profile_id ON profile (id);
+CREATE TABLE profile (root INTEGER PRIMARY KEY, members BLOB NOT NULL);
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY, node INTEGER NOT NULL, old BLOB, new BLOB, cause TEXT NOT NULL
 );
