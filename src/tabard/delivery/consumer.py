@@ -84,6 +84,7 @@ class Consumer:
         self._changed: dict[int, Entry] = {}
         self._good_at = 0
         self._ended = 0
+        self._committing = 0
         self._restore(rows, now_ms)
 
     @property
@@ -99,7 +100,7 @@ class Consumer:
             return 0 if self._window or self._rows else 1
         if len(self._rows) >= self.shared.limits.rows_max:
             return 0
-        return max(0, self.shared.limits.in_flight_max - len(self._window))
+        return max(0, self.shared.limits.in_flight_max - len(self._window) - self._committing)
 
     def take(self, items: Iterable[Item], now_ms: int) -> None:
         """Takes messages in their order: routes each, and lets those go that have nobody before them."""
@@ -415,7 +416,7 @@ class Consumer:
                 self._go_on(entry, now_ms)
 
     def commit(self, now_ms: int) -> Commit | None:
-        """Everything that changed since the last call; None for nothing. What it says counts as done from here on."""
+        """What changed since the last call, None for nothing. Write it before the next, then say `committed`."""
         self._pass_entries(now_ms)
         for entry in self._changed.values():
             if entry.phase is not Phase.FINISHED:
@@ -430,15 +431,19 @@ class Consumer:
         self._changed.clear()
         return self._ledger.close(self.shared.compiled.version, now_ms)
 
+    def committed(self) -> None:
+        """What `commit` gave is on disk: what it passed is not sent again after a crash, and there is room for more."""
+        self._committing = 0
+
     def _pass_entries(self, now_ms: int) -> None:
         """Moves the cursor past what is finished, and past what holds it up, which becomes a row."""
         self._ended = 0
-        window = self._window
+        window, before = self._window, len(self._window)
         while window:
             entry = window[0]
             finished = entry.phase is Phase.FINISHED
             if not finished and not self._is_stuck(entry, now_ms):
-                return
+                break
             window.popleft()
             term = entry.term if finished else Term.PARKED
             self._ledger.passed(entry, partition_of(entry.position), offset_of(entry.position), term)
@@ -446,6 +451,7 @@ class Consumer:
                 self._ledger.keep(entry.row(self.id))
             elif not finished:
                 self._make_row(entry)
+        self._committing += before - len(window)
 
     def _make_row(self, entry: Entry) -> None:
         entry.has_row = True

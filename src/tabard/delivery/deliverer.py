@@ -75,6 +75,8 @@ class Deliverer:
         self._workspace_version: int | None = None
         self._hurried = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+        self._committing = asyncio.Lock()
 
     async def start(self) -> None:
         """Takes the configuration up and begins to deliver."""
@@ -84,14 +86,16 @@ class Deliverer:
 
     async def close(self) -> None:
         """Stops taking, lets what is under way finish, commits."""
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        self._closing = True
+        self._hurried.set()
+        # Not cancelled: a commit that is under way in its thread must be heard of.
+        await asyncio.gather(*self._tasks)
         await asyncio.gather(*(outlet.close(CLOSE_GRACE_S) for outlet in self.outlets.values()))
         await self.commit()
         for egress in self._egress.values():
             await egress.close()
+        # Reads that were given up may still run in their thread.
+        await self.feed.call(id)
 
     # --- configuration --------------------------------------------------------------------------------------------
 
@@ -139,8 +143,7 @@ class Deliverer:
     async def _open(self, compiled: Compiled) -> Outlet:
         settings, instance = self.deps.settings, compiled.instance
         limits = Limits(
-            # Half in the window, half in the commit under way: so much is sent twice after a crash, at most.
-            in_flight_max=max(1, settings.in_flight_max // 2),
+            in_flight_max=settings.in_flight_max,
             order_patience_ms=settings.order_patience_s * 1000,
             patience_ms=settings.delivery_patience_s * 1000,
         )
@@ -245,15 +248,15 @@ class Deliverer:
 
     async def end_replay(self, outlet: Outlet, served: Served, state: str, why: str) -> None:
         """Ends a replay: done, or cancelled."""
+        await self.commit()
         await outlet.remove(served)
-        await self._write([commit] if (commit := served.consumer.commit(self.now_ms())) else [])
         await self.in_store(self.deps.deliveries.set_state, served.consumer.id, state, why, self.now_ms())
 
     # --- moving ---------------------------------------------------------------------------------------------------
 
     async def _fill(self) -> None:
         wait_s = POLL_FIRST_S
-        while True:
+        while not self._closing:
             try:
                 found = await self.feed.fill()
             except Exception as problem:  # noqa: BLE001 - the store may be away for a while; say so and go on
@@ -267,7 +270,7 @@ class Deliverer:
             wait_s = min(POLL_MAX_S, wait_s * 1.5) if wait_s < 1 else POLL_MAX_S
 
     async def _commit_on(self) -> None:
-        while True:
+        while not self._closing:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), COMMIT_S)
             self._hurried.clear()
@@ -275,17 +278,20 @@ class Deliverer:
 
     async def commit(self) -> None:
         """Writes what every consumer did since the last time, as one transaction; tries until it succeeds."""
-        now_ms = self.now_ms()
-        consumers = [served.consumer for outlet in self.outlets.values() for served in outlet.served]
-        commits = [commit for consumer in consumers if (commit := consumer.commit(now_ms))]
-        if not commits:
-            return
+        async with self._committing:
+            now_ms = self.now_ms()
+            consumers = [served.consumer for outlet in self.outlets.values() for served in outlet.served]
+            commits = [commit for consumer in consumers if (commit := consumer.commit(now_ms))]
+            if not commits:
+                return
+            await self._write(commits)
+            for consumer in consumers:
+                consumer.committed()
         for outlet in self.outlets.values():
             outlet.make_room()
-        await self._write(commits)
 
     async def _write(self, commits: list[Commit]) -> None:
-        while commits:
+        while True:
             try:
                 await self.in_store(self.deps.deliveries.commit, commits, self.now_ms())
                 break

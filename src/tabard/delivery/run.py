@@ -33,25 +33,22 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         write_status(deliverer, bookkeeping)
 
     duties = [
-        asyncio.create_task(_every(CONFIG_S, take_up)),
-        asyncio.create_task(_every(STATUS_S, tell)),
-        asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer))),
-        asyncio.create_task(_every(ERASE_S, lambda: erase(deliverer))),
-        asyncio.create_task(_every(CHECK_S, bookkeeping.check)),
+        asyncio.create_task(_every(CONFIG_S, take_up, stop)),
+        asyncio.create_task(_every(STATUS_S, tell, stop)),
+        asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer), stop)),
+        asyncio.create_task(_every(ERASE_S, lambda: erase(deliverer), stop)),
+        asyncio.create_task(_every(CHECK_S, bookkeeping.check, stop)),
     ]
-    await stop.wait()
-    for duty in duties:
-        duty.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await duty
+    await asyncio.gather(*duties)
     await deliverer.close()
     await tell()
 
 
-async def _every(period_s: float, duty: Callable[[], Awaitable[Any]]) -> None:
-    while True:
+async def _every(period_s: float, duty: Callable[[], Awaitable[Any]], stop: asyncio.Event) -> None:
+    while not stop.is_set():
         try:
             await duty()
         except Exception as problem:  # noqa: BLE001 - a duty that fails is told and tried again; delivery goes on
             logger().error("delivery.duty.failed", problem=f"{type(problem).__name__}: {problem}")
-        await asyncio.sleep(period_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), period_s)

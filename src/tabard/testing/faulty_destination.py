@@ -78,6 +78,7 @@ class FaultyDestination:
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        await self._server.wait_closed()
 
     @property
     def message_ids(self) -> list[str]:

@@ -9,14 +9,14 @@ import msgspec
 
 from tabard.clock import SystemClock
 from tabard.delivery.dead_letter import dead_letter, resend
-from tabard.delivery.duties import status
+from tabard.delivery.duties import erase, status
 from tabard.delivery.replay import cancel_replay, order_replay
 from tabard.delivery.trace import Tracing, trace
 from tabard.destinations.catalog.webhook import destination
 from tabard.settings import Settings
 from tabard.storage.deliveries import Replay
 from tabard.testing.faulty_destination import Fault, FaultyDestination
-from tests.integration.delivery.running import LOOPBACK, Running, delivering
+from tests.integration.delivery.running import delivering
 from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace, stored, webhook
 
 
@@ -194,8 +194,6 @@ async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_pat
             assert terms == {"taken": 10, "delivered": 8, "erased": 1, "dead": 1}
             position = messages.find("m1-5")[0].position
             messages.dead.add(position)
-            from tabard.delivery.duties import erase
-
             await erase(running.deliverer)
             assert await running.terms() == {"taken": 10, "delivered": 8, "erased": 2}
             assert running.store.attempts("d1", position) == []

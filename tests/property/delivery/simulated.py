@@ -108,6 +108,7 @@ class World:
         commit = self.consumer.commit(self.now_ms)
         if commit:
             self.store.commit([commit], self.now_ms)
+        self.consumer.committed()
         self.rows_max = max(self.rows_max, self.consumer.holds()[1])
 
     def is_over(self) -> bool:
