@@ -17,12 +17,13 @@ SUCCESS = b'{"success": true}'
 
 @dataclass
 class Reply:
-    """One answer. `hangs_up` closes the connection without any."""
+    """One answer. `hangs_up` closes the connection without any; `pause_s` lies between its head and its body."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = SUCCESS
     hangs_up: bool = False
+    pause_s: float = 0
 
 
 @dataclass
@@ -85,6 +86,7 @@ class Recorder:
 
         class Server(ThreadingHTTPServer):
             allow_reuse_address = True
+            request_queue_size = 128
             block_on_close = False
 
             def handle_error(self, request: object, client_address: object) -> None:
@@ -126,6 +128,7 @@ class Recorder:
             request.send_header(name, value)
         request.send_header("Content-Length", str(len(reply.body)))
         request.end_headers()
+        time.sleep(reply.pause_s)
         request.wfile.write(reply.body)
 
     @property

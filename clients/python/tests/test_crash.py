@@ -156,6 +156,34 @@ def test_forked_children_send_their_own_calls_and_none_of_their_parents(recorder
 
 
 @pytest.mark.e2e
+def test_sending_imports_nothing_so_that_a_fork_meets_no_import_lock(recorder: Recorder, spool_dir: Path) -> None:
+    code = """
+    client = Client("key", sys.argv[1], gzip=True)
+    before = set(sys.modules)
+    client.track("u", "e")
+    client.flush(10)
+    print(sorted(set(sys.modules) - before))
+    """
+    assert run(recorder, code) == ["[]"]
+
+
+@pytest.mark.e2e
+def test_a_fork_while_an_answer_is_being_read_does_not_hang_the_child(recorder: Recorder, spool_dir: Path) -> None:
+    recorder.reply = lambda _: Reply(pause_s=0.2)
+    code = """
+    call("parent")
+    time.sleep(0.1)                  # the sender's thread now reads the body and holds the reader's lock
+    if os.fork() == 0:
+        call("child")
+        sys.exit(client.flush(10))   # a regular exit: finalisers run
+    assert os.wait()[1] == 0
+    """
+    accepted = run(recorder, code)
+    assert sorted(recorder.ids) == sorted(accepted)
+    assert len(accepted) == 2
+
+
+@pytest.mark.e2e
 def test_a_fork_of_the_memory_only_mode_does_not_send_twice(recorder: Recorder, spool_dir: Path) -> None:
     code = """
     client = Client("key", sys.argv[1], upload_interval=0.2, memory_only_can_lose=True)

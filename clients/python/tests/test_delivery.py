@@ -309,6 +309,43 @@ def test_an_on_error_that_shuts_the_client_down_breaks_nothing(make_client: Make
     assert [message["event"] for message in recorder.messages] == ["later"]
 
 
+class Evil:
+    """An object whose every use raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("a bug in the application")
+
+
+def test_an_object_that_cannot_be_read_drops_the_call_and_raises_nothing(make_client: Make, drops: Drops) -> None:
+    client = make_client(on_error=drops)
+    assert not client.track("u1", "a", {"evil": Evil()}).success
+    assert not client.track(Evil(), "a").success  # type: ignore[arg-type]
+    assert client.counts().dropped == {DropReason.INVALID: 2}
+    assert "a bug in the application" in str(drops.told[0][0])
+
+
+@pytest.mark.parametrize("sync_mode", [True, False])
+def test_a_failure_on_the_sending_side_is_logged_and_the_message_stays_kept(
+    sync_mode: bool,
+    make_client: Make,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = make_client(sync_mode=sync_mode)
+    with monkeypatch.context() as fault:
+
+        def fail(*_: object) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        fault.setattr("os.pread", fail)
+        assert client.track("u1", "a").success
+        recorder.wait_for(lambda: "sending failed" in caplog.text)
+    assert client.counts().waiting == 1
+    assert client.flush(5) == 0
+    assert len(recorder.messages) == 1
+
+
 def test_drops_are_logged_once_a_minute_and_reason(make_client: Make, caplog: pytest.LogCaptureFixture) -> None:
     client = make_client()
     with caplog.at_level(logging.ERROR, "tabard_client"):

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabard_client.encode import UnencodableError, encode
@@ -122,6 +122,7 @@ nested = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(nested)
 def test_whatever_the_values_the_line_is_strict_json_without_a_newline(value: object) -> None:
     line = encode({"value": value})

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabard_client.retry import BACKOFF_CAP_S, RETRY_AFTER_CAP_S, Verdict, retry_after_s, verdict, wait_s
@@ -25,6 +25,7 @@ def test_a_status_means(statuses: list[int], expected: Verdict) -> None:
     assert [verdict(status) for status in statuses] == [expected] * len(statuses)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_the_wait_is_full_jitter_below_a_doubling_ceiling(failures: int, chance: float) -> None:
     ceiling_s = min(BACKOFF_CAP_S, 0.5 * 2 ** min(failures, 16))

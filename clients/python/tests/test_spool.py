@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabard_client import limits
@@ -267,6 +267,7 @@ def test_the_memory_queue_is_bounded_and_settles_from_the_front() -> None:
     assert spool.waiting == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40).filter(lambda raw: b"\n" not in raw), max_size=30), st.integers(1, 8), st.data())
 def test_cutting_a_file_piece_by_piece_gives_every_record_once(
     messages: list[bytes], messages_max: int, data: st.DataObject

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request as StarletteRequest
@@ -216,6 +216,7 @@ def test_clearing_expires_all_three(kind: type[Any]) -> None:
     assert all("Max-Age=0" in cookie for cookie in cookies)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_any_id_survives_the_way_through_a_cookie(user_id: str) -> None:
     response = PlainTextResponse("")

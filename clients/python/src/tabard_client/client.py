@@ -263,10 +263,9 @@ class Client:
             if len(line) > MESSAGE_BYTES_MAX:
                 detail = f"a message of {len(line)} bytes; {MESSAGE_BYTES_MAX} are allowed"
                 return self._drop(DropReason.TOO_LARGE, detail, message)
-            if self._settings.send:
-                self._spool.append(line)
-                self._books.accepted()
-                self._send_on()
+            if not self._settings.send:
+                return Receipt(True, message)
+            self._spool.append(line)
         except (InvalidCallError, UnencodableError) as error:
             return self._drop(DropReason.INVALID, str(error), message)
         except SpoolFullError as error:
@@ -275,13 +274,12 @@ class Client:
             return self._drop(DropReason.SPOOL_ERROR, str(error), message)
         except Exception as error:  # noqa: BLE001 - a caller's odd object must not break the caller's program
             return self._drop(DropReason.INVALID, f"{type(error).__name__}: {error}", message)
-        return Receipt(True, message)
-
-    def _send_on(self) -> None:
+        self._books.accepted()
         if self._settings.sync_mode:
             self._sender.drain(self._settings.timeout)
         else:
             self._sender.wake()
+        return Receipt(True, message)
 
     def _drop(self, reason: DropReason, detail: str, message: dict[str, object]) -> Receipt:
         self._books.dropped(DropError(reason, detail), [message])

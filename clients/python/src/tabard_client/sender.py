@@ -72,9 +72,12 @@ class Sender:
         """Send what waits on this very thread, until it is sent, an attempt fails, or the time is over."""
         self._adopt_first()
         deadline = time.monotonic() + timeout_s
-        while self._spool.waiting and time.monotonic() < deadline:
-            if self.step() > 0:
-                return
+        try:
+            while self._spool.waiting and time.monotonic() < deadline:
+                if self.step() > 0:
+                    return
+        except Exception:
+            log.exception("sending failed; what waits is kept")
 
     def flush(self, timeout_s: float | None) -> int:
         """Wait until everything is with the server; how many messages are not, when the time is over."""
@@ -125,7 +128,7 @@ class Sender:
     def after_fork(self) -> None:
         """In a forked child: the parent keeps and sends what it accepted; begin with nothing."""
         self._spool.forget()
-        self._transport.close()
+        self._transport.forget()
         self._books.forget()
         self._reset()
 

@@ -1,7 +1,11 @@
 """One batch over HTTP: the only file that opens a connection."""
 
+# The codec of host names, which `socket` would import at the first connection: a fork in that very moment leaves the
+# child with an import lock that nobody will ever release. The sender's thread must import nothing at all.
+import encodings.idna  # noqa: F401
 import gzip
 import http.client
+import os
 import ssl
 import urllib.request
 from base64 import b64encode
@@ -109,10 +113,20 @@ class Transport:
         return connection
 
     def close(self) -> None:
-        """Close the connection; the next post opens another. In a forked child this leaves the parent's alone."""
+        """Close the connection; the next post opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def forget(self) -> None:
+        """In a forked child: give up the copy of the parent's connection, without a word to the server.
+
+        Only the descriptor is closed. The parent's thread may have been reading at the fork; then the reader's lock
+        is held for ever in the child, and `close` would wait for it.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            os.close(connection.sock.detach())
 
 
 def _proxy(url: SplitResult, proxies: Mapping[str, str] | None) -> SplitResult | None:
