@@ -223,6 +223,14 @@ class TraitWrite(msgspec.Struct, frozen=True, rename="camel"):
     replaced: "TraitWrite | None" = None
 
 
+class Group(msgspec.Struct, frozen=True, rename="camel"):
+    """A group (a company, an object): its traits, and its members by their canonical identifiers, bounded."""
+
+    group_id: str
+    traits: dict[str, Any]
+    members: tuple[str, ...]
+
+
 class UsageRow(msgspec.Struct, frozen=True, rename="camel"):
     """Calls of one source and type in a month (`2026-11`)."""
 

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from tabard.web.deps import Deps
 from tabard.web.errors import Refused
+from tabard.web.pages.shown import number_of
 
 COOKIE = "tabard_session"
 SESSION_S = 12 * 3600
@@ -48,7 +49,7 @@ def session_of(request: Request) -> str | None:
     deps: Deps = request.app.state.deps
     session = request.cookies.get(COOKIE, "")
     expiry, _, signature = session.partition(".")
-    if not expiry.isdigit() or not hmac.compare_digest(signature, _sign(deps, "session", expiry)):
+    if number_of(expiry) is None or not _is_same(signature, _sign(deps, "session", expiry)):
         return None
     return session if int(expiry) > deps.clock.now_ms() // 1000 else None
 
@@ -73,7 +74,7 @@ async def require_change(request: Request) -> None:
         return
     session = session_of(request) or ""
     given = request.headers.get("x-csrf-token") or str((await request.form()).get("csrf", ""))
-    if not hmac.compare_digest(given, csrf_token(request.app.state.deps, session)):
+    if not _is_same(given, csrf_token(request.app.state.deps, session)):
         raise Refused("csrf", "this form is stale or came from another site; load the page again", 403)
 
 
@@ -94,6 +95,10 @@ async def log_out(request: Request) -> Response:
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE)
     return answer
+
+
+def _is_same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def _sign(deps: Deps, purpose: str, text: str) -> str:

@@ -7,7 +7,15 @@ from typing import Any, Protocol
 
 from tabard.clock import Clock
 from tabard.settings import Settings
-from tabard.storage.interface import MessageReader, ProfileReader
+from tabard.storage.interface import (
+    Explanation,
+    Group,
+    IdentityGraph,
+    MessageReader,
+    Profile,
+    ProfileReader,
+    TraitWrite,
+)
 from tabard.workspace.types import WorkspaceReader
 
 Json = dict[str, Any]
@@ -22,26 +30,34 @@ class RejectionReader(Protocol):
 
 
 class IdentityReader(Protocol):
-    """The questions about a person that go behind the profile row (docs/identity.md)."""
+    """The questions about people that go behind the profile row. Identifiers as text such as `user:u1`."""
 
-    def identity(self, identifier: str) -> Json | None:
-        """The nodes, claims and edges of a profile, each with the message behind it."""
+    def identity(self, identifier: str) -> IdentityGraph | None:
+        """The identifiers of a profile and the evidence between them, each with the message behind it."""
         ...
 
-    def explain(self, identifier: str) -> Json | None:
+    def explain(self, identifier: str) -> Explanation | None:
         """Why these identifiers are one person, in sentences, and why near misses are not."""
         ...
 
-    def traits(self, identifier: str, as_of: int | None = None) -> Json | None:
-        """Each trait with its value, event time, source and messageId; as of an event time (ms) if given."""
+    def provenance(self, identifier: str) -> dict[str, TraitWrite]:
+        """Trait → the write that is shown, with what it replaced."""
         ...
 
-    def history(self, identifier: str, key: str) -> list[Json]:
-        """Every write of one trait, newest first, with what it replaced."""
+    def history(self, identifier: str, key: str) -> list[TraitWrite]:
+        """Every write of one trait, newest first."""
         ...
 
-    def group(self, group_id: str) -> Json | None:
+    def as_of(self, identifier: str, instant_ms: int) -> Profile | None:
+        """The profile as the events up to an event time make it."""
+        ...
+
+    def group(self, group_id: str) -> Group | None:
         """A group's traits and members."""
+        ...
+
+    def by_trait(self, key: str, value: str, limit: int, after: int = 0) -> tuple[list[Profile], int | None]:
+        """Profiles with a trait of that value, and where to go on (None at the end)."""
         ...
 
 

@@ -1,11 +1,15 @@
 """Errors of the web role in the one shape of every Tabard endpoint (docs/design.md §2.8)."""
 
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from tabard.log.interface import LogUnavailable
+
+_NAMES: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
 class Refused(Exception):
@@ -17,22 +21,31 @@ class Refused(Exception):
         self.status = status
 
 
-def error_body(code: str, message: str) -> dict[str, Any]:
-    """The one error shape."""
-    return {"success": False, "code": code, "message": message, "meta": {"errors": [message]}}
+def refusal_of(problem: HTTPException) -> Refused:
+    """What Starlette itself refuses (an unknown path, a wrong method) as one of ours."""
+    return Refused(_NAMES.get(problem.status_code, "bad_request"), problem.detail, problem.status_code)
 
 
-async def refused(_: Request, problem: Exception) -> Response:
-    """Answers a `Refused`."""
-    refusal = cast("Refused", problem)
+def error_answer(refusal: Refused) -> JSONResponse:
+    """A refusal in the one error shape."""
     unknown = refusal.status == HTTPStatus.UNAUTHORIZED
     headers = {"WWW-Authenticate": 'Basic realm="tabard"'} if unknown else None
     return JSONResponse(error_body(refusal.code, str(refusal)), refusal.status, headers)
 
 
-async def http_error(_: Request, problem: Exception) -> Response:
-    """Answers what Starlette itself refuses: an unknown path, a wrong method."""
-    refusal = cast("HTTPException", problem)
-    names = {404: "not_found", 405: "method_not_allowed"}
-    body = error_body(names.get(refusal.status_code, "bad_request"), refusal.detail)
-    return JSONResponse(body, refusal.status_code, refusal.headers)
+def error_body(code: str, message: str) -> dict[str, Any]:
+    """The one error shape."""
+    return {"success": False, "code": code, "message": message, "meta": {"errors": [message]}}
+
+
+async def unavailable(_: Request, problem: Exception) -> Response:
+    """Answers a log that takes nothing at the moment, as the door does."""
+    failure = cast("LogUnavailable", problem)
+    headers = {"Retry-After": str(failure.retry_after_s)}
+    return JSONResponse(error_body(failure.code, str(failure)), HTTPStatus.SERVICE_UNAVAILABLE, headers)
+
+
+async def failed(_: Request, __: Exception) -> Response:
+    """Answers a fault of ours; Starlette raises it on, to the log."""
+    message = "Tabard failed to answer; its log says why"
+    return JSONResponse(error_body("internal_error", message), HTTPStatus.INTERNAL_SERVER_ERROR)

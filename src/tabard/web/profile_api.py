@@ -1,25 +1,33 @@
 """The Segment-compatible Profile API (wire.md §6.1): same paths, parameters, shapes and status codes."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tabard.identity.identifiers import anonymous, named
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage
-from tabard.storage.interface import Profile
+from tabard.storage.interface import Group, Profile, TraitWrite
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.errors import Refused
-from tabard.web.pages.shown import instant_of, message_json
+from tabard.web.pages.shown import LIMIT_MAX, instant_of, message_json, number_of
 
-_KINDS: Final = {"user_id": "user", "email": "email", "anonymous_id": "anon"}
-_TYPES: Final = {kind: name for name, kind in _KINDS.items()}
-_LIMIT_MAX: Final = 200
-_EVENTS_SCANNED_MAX: Final = 10_000
+_TYPES: Final = {"user": "user_id", "email": "email", "anon": "anonymous_id"}
+_READ_AS: Final[dict[str, Callable[[str], str | None]]] = {
+    "user_id": named,
+    "email": lambda value: f"email:{value.strip().lower()}",
+    "anonymous_id": anonymous,
+}
+_ID_PREFIX: Final = "use_"
+_LIMITS: Final = {"traits": 10, "external_ids": 25, "events": 10, "metadata": 1, "links": 20}
+_MESSAGES_LOOKED_AT_MAX: Final = 10_000
+_FIRSTS_LOOKED_AT_MAX: Final = 1000
+_CHUNK: Final = 200
 
 
 class ProfileApiRefused(Exception):
@@ -31,10 +39,11 @@ class ProfileApiRefused(Exception):
         self.code = code
 
 
-async def refused(_: Request, problem: Exception) -> Response:
+async def refused(request: Request, problem: Exception) -> Response:
     """Answers a `ProfileApiRefused`."""
     refusal = cast("ProfileApiRefused", problem)
-    return JSONResponse({"error": {"code": refusal.code, "message": str(refusal)}}, refusal.status)
+    body = {"error": {"code": refusal.code, "message": str(refusal)}}
+    return JSONResponse(body, refusal.status, _request_id(request))
 
 
 def profile_api(request: Request) -> Response:
@@ -43,100 +52,152 @@ def profile_api(request: Request) -> Response:
         auth.require_admin(request)
     except Refused as problem:
         raise ProfileApiRefused(401, "authentication_error", str(problem)) from problem
-    part = _PARTS.get(request.path_params["part"])
+    part = _PARTS.get((request.path_params["collection"], request.path_params["part"]))
     if part is None:
-        raise ProfileApiRefused(404, "not_found", f"no such resource; there are {', '.join(_PARTS)}")
-    answer = part(request)
-    return JSONResponse(answer, headers={"Request-Id": request.app.state.deps.clock.new_id()})
+        known = ", ".join(f"{collection}/…/{name}" for collection, name in _PARTS)
+        raise ProfileApiRefused(404, "not_found", f"no such resource; there are {known}")
+    return JSONResponse(part(request), headers=_request_id(request))
+
+
+def _request_id(request: Request) -> dict[str, str]:
+    return {"Request-Id": request.app.state.deps.clock.new_id()}
+
+
+def _deps(request: Request) -> Deps:
+    deps: Deps = request.app.state.deps
+    return deps
 
 
 def _profile(request: Request) -> Profile:
-    deps: Deps = request.app.state.deps
-    if request.path_params["collection"] != "users":
-        raise ProfileApiRefused(404, "not_found", "this resource exists in the collection `users` only")
-    kind, _, value = request.path_params["external_id"].partition(":")
-    if kind == "use" or not value:
-        profile = deps.readers().profiles.profile_by_id(request.path_params["external_id"])
-    elif kind in _KINDS:
-        text = value.lower() if kind == "email" else value
-        profile = deps.readers().profiles.profile(f"{_KINDS[kind]}:{text}")
+    profiles = _deps(request).readers().profiles
+    external_id = request.path_params["external_id"]
+    kind, colon, value = external_id.partition(":")
+    if not colon:
+        profile = profiles.profile_by_id(external_id.removeprefix(_ID_PREFIX))
+    elif kind in _READ_AS:
+        identifier = _READ_AS[kind](value)
+        profile = profiles.profile(identifier) if identifier else None
     else:
-        raise ProfileApiRefused(400, "validation_error", f"identifier types are {', '.join(_KINDS)}, not {kind!r}")
+        raise ProfileApiRefused(400, "validation_error", f"identifier types are {', '.join(_READ_AS)}, not {kind!r}")
     if profile is None:
         raise ProfileApiRefused(404, "not_found", "Profile not found.")
     return profile
 
 
-def _traits(request: Request) -> Json:
-    deps: Deps = request.app.state.deps
-    if request.path_params["collection"] == "accounts":
-        return {"traits": _cut(request, _account(request)["traits"])} | _cursor(request, 0, False)
-    profile = _profile(request)
-    traits: dict[str, Any] = profile.traits
-    if request.query_params.get("verbose") == "true":
-        known = deps.readers().identity.traits(profile.canonical) or {}
-        traits = {
-            key: {"value": e["value"], "source_id": e["source"], "updated_at": e["timestamp"]}
-            for key, e in known.items()
-        }
-    rows, cursor = _page(request, sorted(_cut(request, traits).items()), 10)
-    return {"traits": dict(rows)} | cursor
-
-
-def _account(request: Request) -> Json:
-    deps: Deps = request.app.state.deps
-    group_id = request.path_params["external_id"].partition(":")[2]
-    group = deps.readers().identity.group(group_id)
+def _account(request: Request) -> Group:
+    kind, _, group_id = request.path_params["external_id"].partition(":")
+    if kind != "group_id":
+        raise ProfileApiRefused(400, "validation_error", f"accounts are named group_id:ID, not {kind!r}")
+    group = _deps(request).readers().identity.group(group_id)
     if group is None:
         raise ProfileApiRefused(404, "not_found", "Account not found.")
     return group
 
 
-def _external_ids(request: Request) -> Json:
-    deps: Deps = request.app.state.deps
+def _traits(request: Request) -> Json:
     profile = _profile(request)
-    graph = deps.readers().identity.identity(profile.canonical) or {"nodes": []}
-    wanted = set(filter(None, request.query_params.get("include", "").split(",")))
+    traits = profile.traits
+    if _is_verbose(request):
+        written = _deps(request).readers().identity.provenance(profile.canonical)
+        traits = {key: _verbose(value, written.get(key)) for key, value in traits.items()}
+    return _traits_page(request, traits)
+
+
+def _verbose(value: Any, written: TraitWrite | None) -> Json:
+    """A derived trait (the full name) was written by nobody."""
+    return {
+        "value": value,
+        "source_id": written.message.source if written else None,
+        "updated_at": iso_ms(written.message.timestamp) if written else None,
+    }
+
+
+def _account_traits(request: Request) -> Json:
+    return _traits_page(request, _account(request).traits)
+
+
+def _traits_page(request: Request, traits: Json) -> Json:
+    # Audiences and computed traits do not exist here: asked for by class, there are none.
+    wanted = {} if request.query_params.get("class") else traits
+    include = _names(request, "include")
+    rows = [item for item in sorted(wanted.items()) if not include or item[0] in include]
+    shown, cursor = _page(request, rows)
+    return {"traits": dict(shown)} | cursor
+
+
+def _external_ids(request: Request) -> Json:
+    profile = _profile(request)
+    include = _names(request, "include")
+    firsts = _first_mentions(request, profile)
     data = []
-    for node in graph["nodes"]:
-        kind, _, value = node["identifier"].partition(":")
-        if wanted and _TYPES[kind] not in wanted:
+    for identifier in profile.identifiers:
+        shown, first = _external_id(identifier), firsts.get(identifier)
+        if include and shown["type"] not in include:
             continue
-        data.append({
-            "source_id": node.get("source"), "collection": "users", "id": value, "type": _TYPES[kind],
-            "created_at": node.get("firstSeen"), "encoding": "none", "first_message_id": node.get("firstMessageId"),
-        })  # fmt: skip
-    rows, cursor = _page(request, data, 25)
+        data.append(
+            shown
+            | {
+                "source_id": first.source if first else None,
+                "created_at": iso_ms(first.timestamp) if first else None,
+                "first_message_id": first.message_id if first else None,
+            }
+        )
+    rows, cursor = _page(request, data)
     return {"data": rows} | cursor
 
 
+def _first_mentions(request: Request, profile: Profile) -> dict[str, StoredMessage]:
+    """Identifier → the earliest of the profile's latest 1,000 messages that carries it."""
+    firsts: dict[str, StoredMessage] = {}
+    for message in islice(_messages(request, profile), _FIRSTS_LOOKED_AT_MAX):
+        body = message_json(message)["message"] or {}
+        email = (body.get("traits") or {}).get("email")
+        mentioned = (named(body.get("userId")), anonymous(body.get("anonymousId")), named(email))
+        firsts |= {identifier: message for identifier in mentioned if identifier}
+    return firsts
+
+
+def _messages(request: Request, profile: Profile, before: int | None = None) -> Iterator[StoredMessage]:
+    """The profile's messages, newest first, at most 10,000, read as they are asked for."""
+    profiles = _deps(request).readers().profiles
+    for _ in range(_MESSAGES_LOOKED_AT_MAX // _CHUNK):
+        found = list(profiles.timeline(profile.canonical, _CHUNK, before))
+        yield from found
+        if len(found) < _CHUNK:
+            return
+        before = found[-1].position
+
+
 def _events(request: Request) -> Json:
-    deps: Deps = request.app.state.deps
     profile = _profile(request)
+    wanted = _event_filter(request)
+    limit = _limit(request)
+    if request.query_params.get("sort", "desc") not in ("asc", "desc"):
+        raise ProfileApiRefused(400, "validation_error", "sort is asc or desc")
+    if request.query_params.get("sort") == "asc":
+        oldest_first = [message for message in _messages(request, profile) if wanted(message)][::-1]
+        shown, cursor = _page(request, oldest_first)
+        return {"data": [_event(message, profile) for message in shown]} | cursor
+    found = list(islice(filter(wanted, _messages(request, profile, _place(request))), limit + 1))
+    more = len(found) > limit
+    rows = [_event(message, profile) for message in found[:limit]]
+    return {"data": rows} | _cursor(request, found[limit - 1].position if more else None)
+
+
+def _event_filter(request: Request) -> Callable[[StoredMessage], bool]:
     try:
         start, end = instant_of(request, "start"), instant_of(request, "end")
     except Refused as problem:
         raise ProfileApiRefused(400, "validation_error", str(problem)) from problem
-    include = set(filter(None, request.query_params.get("include", "").split(",")))
-    exclude = set(filter(None, request.query_params.get("exclude", "").split(",")))
-    limit, offset = _limit(request, 10), _offset(request)
+    include, exclude = _names(request, "include"), _names(request, "exclude")
 
     def wanted(message: StoredMessage) -> bool:
-        event = message_json(message)["message"] or {}
-        name = event.get("event", message.type)
-        return (
-            (start is None or message.timestamp >= start)
-            and (end is None or message.timestamp < end)
-            and (not include or name in include)
-            and name not in exclude
-        )
+        if (start is not None and message.timestamp < start) or (end is not None and message.timestamp >= end):
+            return False
+        name = (message_json(message)["message"] or {}).get("event", message.type)
+        return (not include or name in include) and name not in exclude
 
-    before = None if offset == 0 else offset
-    timeline = deps.readers().profiles.timeline(profile.canonical, _EVENTS_SCANNED_MAX, before)
-    found = list(islice(filter(wanted, timeline), limit + 1))
-    more = len(found) > limit
-    rows = [_event(message, profile) for message in found[:limit]]
-    return {"data": rows} | _cursor(request, found[limit - 1].position if more else 0, more)
+    return wanted
 
 
 def _event(message: StoredMessage, profile: Profile) -> Json:
@@ -150,7 +211,7 @@ def _event(message: StoredMessage, profile: Profile) -> Json:
         "timestamp": iso_ms(message.timestamp),
         "properties": body.get("properties", body.get("traits", {})),
         "event": body.get("event"),
-        "related": {"users": [{"id": profile.profile_id}]},
+        "related": {"users": [{"id": f"{_ID_PREFIX}{profile.profile_id}"}]},
     }
 
 
@@ -161,62 +222,83 @@ def _external_id(identifier: str) -> Json:
 
 def _metadata(request: Request) -> Json:
     profile = _profile(request)
-    return {
-        "metadata": {
-            "created_at": iso_ms(profile.first_seen),
-            "updated_at": iso_ms(profile.last_seen),
-            "expires_at": None,
-        }
+    metadata: Json = {
+        "created_at": iso_ms(profile.first_seen),
+        "updated_at": iso_ms(profile.last_seen),
+        "expires_at": None,
     }
+    if _is_verbose(request):
+        known = list(islice(_messages(request, profile), _FIRSTS_LOOKED_AT_MAX + 1))
+        whole = known if len(known) <= _FIRSTS_LOOKED_AT_MAX else []
+        for name, message in (("first", whole[-1] if whole else None), ("last", known[0] if known else None)):
+            metadata[f"{name}_message_id"] = message.message_id if message else None
+            metadata[f"{name}_source_id"] = message.source if message else None
+    return {"metadata": metadata}
 
 
 def _links(request: Request) -> Json:
-    if request.path_params["collection"] == "accounts":
-        linked = [{"to_collection": "users", "external_ids": [_external_id(i)]} for i in _account(request)["members"]]
-    else:
-        linked = [
-            {"to_collection": "accounts", "external_ids": [{"type": "group_id", "id": group, "encoding": "none"}]}
-            for group in _profile(request).groups
-        ]
-    rows, cursor = _page(request, linked, 20)
+    linked = [
+        {"to_collection": "accounts", "external_ids": [{"type": "group_id", "id": group, "encoding": "none"}]}
+        for group in _profile(request).groups
+    ]
+    rows, cursor = _page(request, linked)
     return {"data": rows} | cursor
 
 
-_PARTS: Final[dict[str, Callable[[Request], Json]]] = {
-    "traits": _traits,
-    "external_ids": _external_ids,
-    "events": _events,
-    "metadata": _metadata,
-    "links": _links,
+def _account_links(request: Request) -> Json:
+    linked = [{"to_collection": "users", "external_ids": [_external_id(one)]} for one in _account(request).members]
+    rows, cursor = _page(request, linked)
+    return {"data": rows} | cursor
+
+
+_PARTS: Final[dict[tuple[str, str], Callable[[Request], Json]]] = {
+    ("users", "traits"): _traits,
+    ("users", "external_ids"): _external_ids,
+    ("users", "events"): _events,
+    ("users", "metadata"): _metadata,
+    ("users", "links"): _links,
+    ("accounts", "traits"): _account_traits,
+    ("accounts", "links"): _account_links,
 }
 
 
-def _cut(request: Request, traits: Json) -> Json:
-    include = set(filter(None, request.query_params.get("include", "").split(",")))
-    return {key: value for key, value in traits.items() if not include or key in include}
+def _is_verbose(request: Request) -> bool:
+    return request.query_params.get("verbose") == "true"
 
 
-def _page(request: Request, rows: list[Any], default: int) -> tuple[list[Any], Json]:
-    limit, offset = _limit(request, default), _offset(request)
-    more = offset + limit < len(rows)
-    return rows[offset : offset + limit], _cursor(request, offset + limit, more)
+def _names(request: Request, parameter: str) -> set[str]:
+    return set(filter(None, request.query_params.get(parameter, "").split(",")))
 
 
-def _limit(request: Request, default: int) -> int:
-    text = request.query_params.get("limit", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= _LIMIT_MAX:
-        raise ProfileApiRefused(400, "validation_error", f"limit must be a whole number from 1 to {_LIMIT_MAX}")
-    return int(text)
+def _page(request: Request, rows: list[Any]) -> tuple[list[Any], Json]:
+    limit, start = _limit(request), _place(request) or 0
+    following = start + limit
+    return rows[start:following], _cursor(request, following if following < len(rows) else None)
 
 
-def _offset(request: Request) -> int:
-    text = request.query_params.get("next", "")
+def _limit(request: Request) -> int:
+    text = request.query_params.get("limit", str(_LIMITS[request.path_params["part"]]))
+    limit = number_of(text)
+    if limit is None or not 1 <= limit <= LIMIT_MAX:
+        raise ProfileApiRefused(400, "validation_error", f"limit must be a whole number from 1 to {LIMIT_MAX}")
+    return limit
+
+
+def _place(request: Request) -> int | None:
+    """Where the cursor of an earlier answer ends; None without one."""
+    text = request.query_params.get("next")
+    if not text:
+        return None
     try:
-        return int(base64.urlsafe_b64decode(text)) if text else 0
-    except ValueError as problem:
-        raise ProfileApiRefused(400, "validation_error", "next must be the cursor of an earlier answer") from problem
+        place = number_of(base64.urlsafe_b64decode(text).decode("ascii"))
+    except ValueError:
+        place = None
+    if place is None:
+        raise ProfileApiRefused(400, "validation_error", "next must be the cursor of an earlier answer")
+    return place
 
 
-def _cursor(request: Request, following: int, more: bool) -> Json:
-    token = base64.urlsafe_b64encode(str(following).encode()).decode() if more else ""
-    return {"cursor": {"url": request.url.path, "has_more": more, "next": token, "limit": _limit(request, 10)}}
+def _cursor(request: Request, following: int | None) -> Json:
+    token = "" if following is None else base64.urlsafe_b64encode(str(following).encode()).decode()
+    cursor = {"url": request.url.path, "has_more": following is not None, "next": token, "limit": _limit(request)}
+    return {"cursor": cursor}

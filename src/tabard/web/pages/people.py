@@ -1,66 +1,89 @@
-"""People: search, one person, and why these identifiers are one person."""
+"""People: search, one person, and why these identifiers are one person.
 
-from typing import Any
+The page of a person shows what `/api/profiles/{profile}` and its `/traits`, `/explain` and `/timeline` answer.
+"""
+
+from typing import Any, Final
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tabard.identity.identifiers import anonymous, named
 from tabard.message.traits import iso_ms
 from tabard.storage.interface import Profile
 from tabard.web import auth
-from tabard.web.deps import Deps, Json
+from tabard.web.deps import Deps, Json, Readers
 from tabard.web.errors import Refused
-from tabard.web.pages.shown import instant_of, limit_of, message_json
+from tabard.web.pages.shown import (
+    explanation_json,
+    graph_json,
+    instant_of,
+    limit_of,
+    message_json,
+    place_of,
+    profile_json,
+    write_json,
+)
 from tabard.web.render import page
 
-
-def profile_json(profile: Profile) -> Json:
-    """A profile as the API shows it; times in ISO-8601."""
-    return {
-        "profileId": profile.profile_id,
-        "canonical": profile.canonical,
-        "identifiers": list(profile.identifiers),
-        "traits": profile.traits,
-        "groups": list(profile.groups),
-        "events": profile.events,
-        "firstSeen": iso_ms(profile.first_seen),
-        "lastSeen": iso_ms(profile.last_seen),
-    }
+_IDENTIFIERS: Final = ("user", "email", "anon")
+_RECENT_MESSAGES: Final = 200
+_TIMELINE: Final = 20
 
 
 def find(request: Request) -> Profile:
     """The profile the path names by profile id or by identifier (`user:u1`). Raises `Refused` 404."""
-    deps: Deps = request.app.state.deps
     name = request.path_params["profile"]
-    profiles = deps.readers().profiles
-    profile = profiles.profile(name) if ":" in name else profiles.profile_by_id(name)
+    profiles = _readers(request).profiles
+    try:
+        profile = profiles.profile(name) if ":" in name else profiles.profile_by_id(name)
+    except ValueError:
+        profile = None
     if profile is None:
         raise Refused("not_found", f"no profile {name!r}; use a profile id or an identifier such as user:u1", 404)
     return profile
 
 
 def search(request: Request) -> Json:
-    """Context of `/people`: profiles with an identifier, an e-mail prefix or a trait (`trait=plan:pro`)."""
-    deps: Deps = request.app.state.deps
+    """Context of `/people`: who has an identifier, an e-mail that begins so, or a trait (`plan:pro`).
+
+    Without a question: whom the newest messages are about. `next` is the `after` of the next answer.
+    """
     text = request.query_params.get("q", "").strip()
-    found = deps.readers().profiles.search(text, limit_of(request), request.query_params.get("after", ""))
-    rows = [profile_json(profile) for profile in found]
-    return {"q": text, "profiles": rows, "next": rows[-1]["canonical"] if len(rows) == limit_of(request) else None}
+    limit = limit_of(request)
+    following: str | int | None = None
+    key, colon, value = text.partition(":")
+    if not text:
+        found = _recent(_readers(request), limit)
+    elif colon and key not in _IDENTIFIERS:
+        found, following = _readers(request).identity.by_trait(key, value, limit, place_of(request, "after") or 0)
+    else:
+        found = _readers(request).profiles.search(text, limit, request.query_params.get("after", ""))
+        following = found[-1].profile_id if len(found) == limit else None
+    return {"q": text, "profiles": [profile_json(profile) for profile in found], "next": following}
 
 
-def person(request: Request) -> Json:
-    """Context of `/people/{profile}`: the profile, its newest messages and the plain words that explain it."""
-    deps: Deps = request.app.state.deps
-    profile = find(request)
-    readers = deps.readers()
-    timeline = readers.profiles.timeline(profile.canonical, 20)
-    return {
-        "profile": profile_json(profile),
-        "traits": readers.identity.traits(profile.canonical) or {},
-        "explain": readers.identity.explain(profile.canonical) or {},
-        "timeline": [message_json(message) for message in timeline],
-    }
+def traits(request: Request, profile: Profile) -> Json:
+    """Each trait with event time, source, messageId and what it replaced."""
+    written = _readers(request).identity.provenance(profile.canonical)
+    return {key: write_json(write) for key, write in written.items()}
+
+
+def explain(request: Request, profile: Profile) -> Json:
+    """Why these identifiers are one person and near misses are not. Raises `Refused` 404 for who is not to be seen."""
+    found = _readers(request).identity.explain(profile.canonical)
+    if found is None:
+        raise Refused("not_found", f"{profile.canonical} is not to be seen (any more)", 404)
+    return explanation_json(found)
+
+
+def timeline(request: Request, profile: Profile, limit: int, before: int | None = None) -> Json:
+    """The profile's messages, newest first; `next` is the `before` of the next answer."""
+    found = list(_readers(request).profiles.timeline(profile.canonical, limit, before))
+    following = str(found[-1].position) if len(found) == limit else None
+    return {"messages": [message_json(message) for message in found], "next": following}
 
 
 def people_page(request: Request) -> Response:
@@ -78,72 +101,95 @@ def people_api(request: Request) -> Response:
 def person_page(request: Request) -> Response:
     """`GET /people/{profile}`."""
     auth.require_admin(request)
-    return page(request, "person.html", person(request))
+    profile = find(request)
+    context = {
+        "profile": profile_json(profile),
+        "provenance": traits(request, profile),
+        "explain": explain(request, profile),
+        "timeline": timeline(request, profile, _TIMELINE),
+    }
+    return page(request, "person.html", context)
 
 
 def person_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}`, as of an event time with `as_of`."""
     auth.require_admin(request)
-    deps: Deps = request.app.state.deps
     as_of = instant_of(request, "as_of")
     profile = find(request)
-    answer = profile_json(profile)
-    if as_of is not None:
-        traits = deps.readers().identity.traits(profile.canonical, as_of) or {}
-        answer |= {"asOf": iso_ms(as_of), "traits": {key: entry["value"] for key, entry in traits.items()}}
-    return JSONResponse(answer)
+    if as_of is None:
+        return JSONResponse(profile_json(profile))
+    return JSONResponse({"asOf": iso_ms(as_of), **profile_json(_as_of(request, profile, as_of))})
 
 
 def timeline_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}/timeline`: newest first; `before` is the `next` of the answer before."""
     auth.require_admin(request)
-    deps: Deps = request.app.state.deps
-    limit = limit_of(request)
-    before = request.query_params.get("before", "")
-    if before and not before.isdigit():
-        raise Refused("bad_request", "before must be the `next` value of an earlier answer")
-    found = list(deps.readers().profiles.timeline(find(request).canonical, limit, int(before) if before else None))
-    following = str(found[-1].position) if len(found) == limit else None
-    return JSONResponse({"messages": [message_json(message) for message in found], "next": following})
+    return JSONResponse(timeline(request, find(request), limit_of(request), place_of(request, "before")))
 
 
 def identity_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}/identity`: nodes, claims and edges, each with the message behind it."""
     auth.require_admin(request)
-    deps: Deps = request.app.state.deps
-    return JSONResponse(deps.readers().identity.identity(find(request).canonical))
+    graph = _readers(request).identity.identity(find(request).canonical)
+    return JSONResponse(graph_json(graph) if graph else {"nodes": [], "evidence": []})
 
 
 def explain_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}/explain`: why these identifiers are one person."""
     auth.require_admin(request)
-    deps: Deps = request.app.state.deps
-    return JSONResponse(deps.readers().identity.explain(find(request).canonical))
+    return JSONResponse(explain(request, find(request)))
 
 
 def traits_api(request: Request) -> Response:
-    """`GET /api/profiles/{profile}/traits`: each with event time, source and messageId; `as_of` for a past time."""
+    """`GET /api/profiles/{profile}/traits`: each with its provenance; with `as_of` the values of a past time."""
     auth.require_admin(request)
-    deps: Deps = request.app.state.deps
-    return JSONResponse(deps.readers().identity.traits(find(request).canonical, instant_of(request, "as_of")) or {})
+    as_of = instant_of(request, "as_of")
+    profile = find(request)
+    if as_of is None:
+        return JSONResponse(traits(request, profile))
+    return JSONResponse({key: {"value": value} for key, value in _as_of(request, profile, as_of).traits.items()})
 
 
 def history_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}/traits/{key}/history`: every write of one trait, newest first."""
     auth.require_admin(request)
-    deps: Deps = request.app.state.deps
-    return JSONResponse(
-        {"history": deps.readers().identity.history(find(request).canonical, request.path_params["key"])}
-    )
+    found = _readers(request).identity.history(find(request).canonical, request.path_params["key"])
+    return JSONResponse({"history": [write_json(write) for write in found]})
 
 
 async def control_api(request: Request) -> Response:
-    """`POST /api/controls`: states a delete, suppress, unsuppress, cut or uncut."""
+    """`POST /api/controls`: states a delete, suppress, unsuppress, cut, uncut or ungroup."""
     await auth.require_change(request)
     deps: Deps = request.app.state.deps
     try:
         control: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
-        position = deps.controls.append(control)
+        # It waits for the lock of the admin partition and for the disk.
+        position = await run_in_threadpool(deps.controls.append, control)
     except (msgspec.MsgspecError, ValueError) as problem:
         raise Refused("bad_request", f"not a control: {problem}") from problem
     return JSONResponse({"success": True, "position": position})
+
+
+def _readers(request: Request) -> Readers:
+    deps: Deps = request.app.state.deps
+    return deps.readers()
+
+
+def _as_of(request: Request, profile: Profile, instant_ms: int) -> Profile:
+    found = _readers(request).identity.as_of(profile.canonical, instant_ms)
+    if found is None:
+        raise Refused("not_found", f"{profile.canonical} was not known at {iso_ms(instant_ms)}", 404)
+    return found
+
+
+def _recent(readers: Readers, limit: int) -> list[Profile]:
+    found: dict[str, Profile] = {}
+    for message in readers.messages.newest(_RECENT_MESSAGES):
+        body = msgspec.json.decode(message.body) if message.body else {}
+        identifier = named(body.get("userId")) or anonymous(body.get("anonymousId"))
+        profile = readers.profiles.profile(identifier) if identifier else None
+        if profile is not None:
+            found.setdefault(profile.profile_id, profile)
+        if len(found) == limit:
+            break
+    return list(found.values())
