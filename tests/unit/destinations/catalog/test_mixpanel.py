@@ -237,6 +237,12 @@ async def test_an_identify_by_email_trait_alone_goes_to_the_profile_of_that_addr
     assert "names no person" in await MIXPANEL.refusal(identify({"plan": "x"}, userId=None))
 
 
+async def test_an_identify_that_says_nothing_is_left_out() -> None:
+    assert "says nothing" in await MIXPANEL.refusal(identify({}))
+    [[link]] = await MIXPANEL.bodies(identify({}, anonymousId="visitor-1"))
+    assert link["event"] == "$identify"
+
+
 async def test_a_group_sets_the_groups_profile_under_its_key() -> None:
     traits = {"name": "Acme", "seats": 5}
     [update] = await MIXPANEL.body({"type": "group", "groupId": "g1", "traits": traits})

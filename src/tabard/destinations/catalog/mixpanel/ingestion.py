@@ -13,6 +13,7 @@ from tabard.destinations.kit.batch import Outcomes, one_by_one
 from tabard.destinations.kit.errors import (
     AuthenticationFailed,
     DestinationError,
+    Filtered,
     Rejected,
     raise_for_status,
 )
@@ -113,6 +114,7 @@ class _RefusedWhole(Rejected):
 
 async def _deliver(send: Send, calls: Sequence[Call], parts: Sequence[Part]) -> Outcomes:
     outcomes: Outcomes = [None] * len(calls)
+    said_something: set[int] = set()
     for part in parts:
         records: list[Record] = []
         owners: list[int] = []
@@ -124,12 +126,18 @@ async def _deliver(send: Send, calls: Sequence[Call], parts: Sequence[Part]) -> 
                     continue
                 records += built
                 owners += [index] * len(built)
+        said_something.update(owners)
         for start in range(0, len(records), RECORDS_MAX):
             sent, whose = records[start : start + RECORDS_MAX], owners[start : start + RECORDS_MAX]
             answer = await send(part.request_for(calls[0].settings, sent))
             for place, error in _refused(answer, len(sent), is_shared=len(set(whose)) > 1).items():
                 outcomes[whose[place]] = error
-    return outcomes
+    return [
+        Filtered("the call says nothing that Mixpanel could keep")
+        if outcome is None and index not in said_something
+        else outcome
+        for index, outcome in enumerate(outcomes)
+    ]
 
 
 def _built(part: Part, call: Call) -> list[Record] | DestinationError:
