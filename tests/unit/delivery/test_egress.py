@@ -103,7 +103,8 @@ async def test_a_redirect_keeps_the_method_and_leaves_credentials_behind(allowed
 
 
 async def test_a_redirect_loop_ends(allowed: Egress) -> None:
-    async with serving(b"HTTP/1.1 308 Go\r\nlocation: /again\r\ncontent-length: 0\r\n\r\n") as (url, heads):
+    again = b"HTTP/1.1 308 Go\r\nlocation: /again\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    async with serving(again) as (url, heads):
         with pytest.raises(NoAnswer, match="redirects"):
             await allowed(HttpRequest("POST", url, {}, b"{}"))
     assert len(heads) == 4
