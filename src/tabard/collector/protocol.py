@@ -280,9 +280,11 @@ class Connection(asyncio.Protocol):
 
     def _answered(self, answer: Answer) -> None:
         request = self._answering
+        if request is None:
+            return
         self._answering = None
         self._release(self._answering_bytes)
-        if self._lost or request is None:
+        if self._lost:
             return
         if self._shared.draining:
             self._keep_open = False

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,7 +140,7 @@ def test_a_repair_changes_only_what_is_no_json(value: Any) -> None:
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Callable[[Callable[[Running], Awaitable[Answer]]], Answer]]:
     """Runs one request against a door that stays open for all examples."""
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         door_context = running(Path(folder))
         door = runner.run(door_context.__aenter__())
 
