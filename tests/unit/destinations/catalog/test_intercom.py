@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tabard.destinations.catalog.intercom.attributes import flat_attributes
+from tabard.destinations.catalog.intercom.attributes import CREATED_MAX, flat_attributes
 from tabard.destinations.kit.errors import HttpError, Rejected, Retryable
 from tabard.destinations.kit.plan import compile_subscription
 from tabard.destinations.kit.request import HttpRequest
@@ -175,6 +175,26 @@ async def test_one_that_cannot_be_created_is_left_out_so_that_the_contact_is_sav
     still = [NOBODY, unknown("city"), answer(200), unknown("city"), SAVED]
     requests = await INTERCOM.single(identify({"city": "Prague"}), still)
     assert "custom_attributes" not in json.loads(requests[-1].body)
+
+
+async def test_no_message_creates_more_than_a_few_attributes_and_none_without_a_value() -> None:
+    traits: dict[str, Any] = {f"a{number}": number for number in range(CREATED_MAX + 5)}
+    lacking = unknown(*traits, "gone")
+    answers = [NOBODY, lacking, *[answer(200)] * CREATED_MAX, SAVED]
+    requests = await INTERCOM.single(identify({**traits, "gone": None}), answers)
+    assert len(json.loads(requests[-1].body)["custom_attributes"]) == CREATED_MAX
+
+
+async def test_an_attribute_that_cannot_be_created_now_is_waited_for() -> None:
+    with pytest.raises(HttpError, match="503"):
+        await INTERCOM.single(identify({"plan": "x"}), [NOBODY, unknown("plan"), answer(503)])
+
+
+async def test_an_answer_that_cannot_be_read_is_asked_for_again() -> None:
+    with pytest.raises(Retryable):
+        await INTERCOM.single(identify({}), [answer(200, "<html>")])
+    with pytest.raises(Retryable):
+        await INTERCOM.single(identify({}), [NOBODY, answer(200)])
 
 
 async def test_any_other_refusal_is_the_messages_own() -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 from tabard.destinations.catalog.intercom.rest_api import RestApi, error_messages
 from tabard.destinations.kit.dates import date_in_form
+from tabard.destinations.kit.errors import raise_for_status
 from tabard.destinations.kit.request import HttpResponse
 from tabard.destinations.kit.text import json_text
 
+CREATED_MAX = 20
+"""Attributes created for one message: whoever may send traits must not fill the workspace with them."""
+
 _BAD_REQUEST = 400
+_REFUSALS = range(400, 500)
 
 
 def flat_attributes(traits: Mapping[str, Any], standard: frozenset[str]) -> dict[str, Any]:
@@ -41,8 +46,8 @@ def _flattened(attributes: Mapping[str, Any], lead: str) -> Iterator[tuple[str, 
 async def write(api: RestApi, method: str, path: str, body: Mapping[str, Any], model: str) -> HttpResponse:
     """The answer to a write, after the custom attributes that the workspace lacked were created there.
 
-    One that cannot be created (its name is taken or not allowed, or there are too many) is left out: the rest of the
-    person or company matters more. `model` is `contact` or `company`.
+    One that cannot be created (its name is taken or not allowed, there are too many, or it has no value) is left out:
+    the rest of the person or company matters more. `model` is `contact` or `company`.
     """
     attributes = dict(body.get("custom_attributes", {}))
     created: set[str] = set()
@@ -53,7 +58,8 @@ async def write(api: RestApi, method: str, path: str, body: Mapping[str, Any], m
         if not unknown:
             return answer
         for name in unknown:
-            if name in created or not await _create(api, name, attributes[name], model):
+            may_be_created = name not in created and len(created) < CREATED_MAX and attributes[name] is not None
+            if not may_be_created or not await _create(api, name, attributes[name], model):
                 del attributes[name]
             created.add(name)
 
@@ -73,7 +79,10 @@ def _unknown_attributes(answer: HttpResponse, attributes: Mapping[str, Any]) -> 
 async def _create(api: RestApi, name: str, value: Any, model: str) -> bool:
     attribute = {"name": name, "model": model, "data_type": _data_type(name, value)}
     answer = await api.ask("POST", "/data_attributes", attribute)
-    return answer.status < _BAD_REQUEST
+    if answer.status in _REFUSALS:
+        return False
+    raise_for_status(answer)
+    return True
 
 
 def _data_type(name: str, value: Any) -> str:

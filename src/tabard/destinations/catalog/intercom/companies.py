@@ -6,7 +6,7 @@ from typing import Any
 
 from tabard.destinations.catalog.intercom.attributes import flat_attributes, write
 from tabard.destinations.catalog.intercom.contacts import contact_id_of, identity
-from tabard.destinations.catalog.intercom.rest_api import api_of
+from tabard.destinations.catalog.intercom.rest_api import api_of, id_in
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.dates import date_in_form
 from tabard.destinations.kit.defaults import first_of
@@ -50,13 +50,13 @@ def _company(payload: dict[str, Any]) -> dict[str, Any]:
 async def _identify_company(send: Send, call: Call) -> None:
     api, payload = api_of(send, call), call.payload
     answer = await write(api, "POST", "/companies", _company(payload), "company")
-    raise_for_status(answer)
+    company_id = id_in(answer)
     contact_id = payload.get("contact_id")
     if not contact_id:
         ids = identity(payload.get("external_id"), payload.get("email"))
         contact_id = await contact_id_of(api, ids) if ids else None
     if contact_id:
-        await api.done("POST", f"/contacts/{contact_id}/companies", {"id": (answer.json() or {}).get("id")})
+        raise_for_status(await api.ask("POST", f"/contacts/{contact_id}/companies", {"id": company_id}))
 
 
 IDENTIFY_COMPANY = Action(

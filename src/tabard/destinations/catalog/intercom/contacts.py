@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tabard.destinations.catalog.intercom.attributes import flat_attributes, write
-from tabard.destinations.catalog.intercom.rest_api import RestApi, api_of, error_messages
+from tabard.destinations.catalog.intercom.rest_api import RestApi, api_of, error_messages, id_in
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.dates import date_in_form
 from tabard.destinations.kit.errors import Filtered, Rejected, Retryable, raise_for_status
@@ -38,7 +38,7 @@ async def find_contact(api: RestApi, ids: dict[str, str]) -> dict[str, Any] | No
     """
     field = "external_id" if "external_id" in ids else "email"
     query = {"query": {"field": field, "operator": "=", "value": ids[field]}}
-    found = (await api.done("POST", "/contacts/search", query) or {}).get("data") or []
+    found = (await api.done("POST", "/contacts/search", query)).get("data") or []
     if len(found) > 1:
         found = [contact for contact in found if not contact.get("external_id")]
         if len(found) != 1:
@@ -70,8 +70,7 @@ async def _create(api: RestApi, contact: dict[str, Any]) -> str:
     answer = await write(api, "POST", "/contacts", contact, "contact")
     if answer.status == _CONFLICT:
         return await _update(api, await _in_the_way(api, answer, contact), contact)
-    raise_for_status(answer)
-    return str(answer.json()["id"])
+    return id_in(answer)
 
 
 async def _update(api: RestApi, known: dict[str, Any], contact: dict[str, Any]) -> str:
@@ -89,7 +88,7 @@ async def _in_the_way(api: RestApi, answer: HttpResponse, contact: dict[str, Any
     named = next((found for text in error_messages(answer) if (found := _NAMED_CONTACT.search(text))), None)
     if named is None:
         raise Retryable("Intercom has this contact already but does not find it yet")
-    known: dict[str, Any] = await api.done("GET", f"/contacts/{named[1]}")
+    known = await api.done("GET", f"/contacts/{named[1]}")
     ours, theirs = contact.get("external_id"), known.get("external_id")
     if ours and theirs and ours != theirs:
         raise Rejected("another contact, with another external id, has this e-mail address", _CONFLICT)

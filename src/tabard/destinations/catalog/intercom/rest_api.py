@@ -34,17 +34,32 @@ class RestApi:
             raise Retryable("Intercom's rate limit is used up", self._reset_in_s(answer))
         return answer
 
-    async def done(self, method: str, path: str, body: Any = None) -> Any:
-        """The decoded body of a 2xx answer; HttpError otherwise."""
-        answer = await self.ask(method, path, body)
-        raise_for_status(answer)
-        return answer.json()
+    async def done(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """The object in a 2xx answer; see `object_in`."""
+        return object_in(await self.ask(method, path, body))
 
     def _reset_in_s(self, answer: HttpResponse) -> float | None:
         reset = answer.headers.get("x-ratelimit-reset", "")
         if self.now is None or not reset.isdecimal():
             return None
         return max(0.0, int(reset) - self.now.timestamp())
+
+
+def object_in(answer: HttpResponse) -> dict[str, Any]:
+    """The object in a 2xx answer; HttpError for another status, Retryable for a body that something has mangled."""
+    raise_for_status(answer)
+    body = answer.json()
+    if not isinstance(body, dict):
+        raise Retryable("Intercom's answer cannot be read")
+    return body
+
+
+def id_in(answer: HttpResponse) -> str:
+    """Intercom's id of what a 2xx answer is about; raises as `object_in`."""
+    found = object_in(answer).get("id")
+    if not isinstance(found, str):
+        raise Retryable("Intercom's answer names no id")
+    return found
 
 
 def api_of(send: Send, call: Call) -> RestApi:
