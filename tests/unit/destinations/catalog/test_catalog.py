@@ -1,5 +1,8 @@
-"""docs/destinations holds a page for each built-in destination, made from its declaration and never behind it."""
+"""The catalogue as a whole: a page in docs/destinations for each destination, never behind its declaration, and nothing
+used but the kit.
+"""
 
+import ast
 import os
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import pytest
 from tabard.destinations.kit.describe import docs_page
 from tests.unit.destinations.catalog.bench import REGISTRY
 
-PAGES = Path(__file__).parents[4] / "docs" / "destinations"
+ROOT = Path(__file__).parents[4]
+PAGES = ROOT / "docs" / "destinations"
+CATALOG = ROOT / "src" / "tabard" / "destinations" / "catalog"
 
 
 @pytest.mark.parametrize("slug", REGISTRY.destinations)
@@ -32,3 +37,12 @@ def test_the_catalogue_is_sound_and_every_field_says_what_it_is() -> None:
     for destination in REGISTRY.destinations.values():
         for action in destination.actions:
             assert all(field.description for field in action.fields.values()), (destination.slug, action.slug)
+
+
+@pytest.mark.parametrize("path", sorted(CATALOG.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_destination_uses_the_kit_and_itself_alone(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    ours = {module for module in modules if module.startswith("tabard")}
+    allowed = ("tabard.destinations.kit.", f"tabard.destinations.catalog.{path.parent.name}.")
+    assert all(module.startswith(allowed) for module in ours)
