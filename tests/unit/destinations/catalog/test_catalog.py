@@ -45,4 +45,4 @@ def test_a_destination_uses_the_kit_and_itself_alone(path: Path) -> None:
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     ours = {module for module in modules if module.startswith("tabard")}
     allowed = ("tabard.destinations.kit.", f"tabard.destinations.catalog.{path.parent.name}.")
-    assert all(module.startswith(allowed) for module in ours)
+    assert all(f"{module}.".startswith(allowed) for module in ours)
