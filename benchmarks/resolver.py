@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.people import Population
 from tabard.identity.rules import Rules
+from tabard.resolver.consumer import calm_collector
 from tabard.resolver.stages import resolve
 from tabard.storage.interface import Consumed
 from tabard.storage.sqlite.store import SqliteStore
@@ -105,6 +106,7 @@ class Run:
 def main() -> None:
     """Prints one JSON line a size."""
     options = _options()
+    calm_collector()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         run = Run(Path(folder), projector=not options.no_projector)
         profile = cProfile.Profile() if options.profile else None

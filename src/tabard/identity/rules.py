@@ -56,15 +56,21 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 UNGROUP: Final = "ungroup"
 
+_MAY_CONTROL: Final = ("track", CONTROL)
+# Plain integers: an operation on an enum's flags costs as much as reading an identifier.
+_ALIAS: Final = int(Trust.ALIAS)
+_EMAIL_CLAIM: Final = int(Trust.EMAIL_CLAIM)
+
 
 def read(message: Message, rules: Rules) -> Reading:
     """What a message says to the rules. Raises `ControlUnreadable`."""
+    if message.type not in _MAY_CONTROL:
+        return Reading(fact_of(message, rules))
     controls = controls_of(message, rules.blocked)
     if controls:
         return Reading(None, controls)
-    event = message.body.get("event") if message.type == "track" else None
-    trusted = bool(message.trust & Trust.CONTROL)
-    ignored = not trusted and isinstance(event, str) and (event in SEMANTIC or event in LEAVING)
+    event = message.body.get("event")
+    ignored = isinstance(event, str) and (event in SEMANTIC or event in LEAVING) and not message.trust & Trust.CONTROL
     return Reading(fact_of(message, rules), (), ignored)
 
 
@@ -83,7 +89,7 @@ def fact_of(message: Message, rules: Rules) -> Fact:
         group = _group(message, blocked)
         return Fact(kind, subject, device, group=group, traits=asserted(body.get("traits")), active=active)
     if kind == "alias":
-        may = bool(message.trust & Trust.ALIAS) and user is not None
+        may = int(message.trust) & _ALIAS and user is not None
         return Fact(kind, subject, device, previous=_previous(message, user, blocked) if may else (), active=active)
     if kind == CONTROL:
         return Fact(UNGROUP, subject, device, group=_group(message, blocked), inside=False)
@@ -175,7 +181,7 @@ def _identify(message: Message, user: str | None, device: str | None, blocked: f
         group=group and f"group:{group}",
         traits=traits,
         active=_active(message.body),
-        claims_email=bool(message.trust & Trust.EMAIL_CLAIM),
+        claims_email=bool(int(message.trust) & _EMAIL_CLAIM),
     )
 
 

@@ -207,7 +207,7 @@ class SqliteStore:
         if reading.fact is None:
             nodes = self._controls.write(new.position, t, new.m, reading.controls)
             self._rebuild |= self._controls.affected(reading.controls)
-            roles = {node.id: int(Role.CONTROL) for node in nodes}
+            roles = dict.fromkeys(nodes, int(Role.CONTROL))
             flags |= MessageFlag.CONTROL
             entry = None
         else:
@@ -273,7 +273,7 @@ class SqliteStore:
         if reading.fact is None:
             nodes = self._controls.write(row.position, message.timestamp, self.archive.name(row), reading.controls)
             self._rebuild |= self._controls.affected(reading.controls)
-            roles = {node.id: int(Role.CONTROL) for node in nodes}
+            roles = dict.fromkeys(nodes, int(Role.CONTROL))
             flags |= MessageFlag.CONTROL
         else:
             m = self.archive.name(row)

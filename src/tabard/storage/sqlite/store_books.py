@@ -43,9 +43,8 @@ class Books:
     def use(self, entry: Entry, new: New, changed: bool) -> None:
         """What a live fact says of its source's habits, and the month its subject was active in."""
         message = new.resolved.message
-        _, bit = self._month(new.received_at)
         if entry.subject is not None:
-            entry.subject.months |= bit
+            entry.subject.months |= self._month(new.received_at // DAY_MS)[1]
         if entry.type == IDENTIFY:
             self.count("identify" if changed else "identify_unchanged", message.source)
             for name, key in oddities(message.body.get("traits")):
@@ -54,15 +53,18 @@ class Books:
     def batch(self, known: Sorted) -> Committed:
         """Counts what was stored and what were copies."""
         sources: dict[str, list[int]] = {}
+        calls: dict[tuple[str, str, int], int] = {}
         for new in known.new:
             message = new.resolved.message
-            sources.setdefault(message.source, [0, 0])[0] += 1
-            month, _ = self._month(new.received_at)
-            self.count("call", message.source, f"{message.type}/{month}")
+            call = (message.source, message.type, new.received_at // DAY_MS)
+            calls[call] = calls.get(call, 0) + 1
             for warning in message.warnings:
                 self.count("warning", message.source, warning, sample=new.position)
             if new.resolved.reading.ignored:
                 self.count("control_ignored", message.source, sample=new.position)
+        for (source, kind, day), n in calls.items():
+            sources.setdefault(source, [0, 0])[0] += n
+            self.count("call", source, f"{kind}/{self._month(day)[0]}", n)
         for copy in known.duplicates:
             sources.setdefault(copy.message.source, [0, 0])[1] += 1
             self.count("duplicate", copy.message.source)
@@ -81,8 +83,7 @@ class Books:
         """Drops what was not written."""
         self._counts = {}
 
-    def _month(self, instant_ms: int) -> tuple[str, int]:
-        day = instant_ms // DAY_MS
+    def _month(self, day: int) -> tuple[str, int]:
         known = self._days.get(day)
         if known is None:
             date = datetime.fromtimestamp(day * 86_400, UTC)

@@ -10,7 +10,19 @@ from tabard.identity.rules import Rules, as_claim
 from tabard.profiles.registers import Held, Registers
 from tabard.storage.sqlite.store_entry import IDENTIFY, Entry
 from tabard.storage.sqlite.store_keys import SQL, ids
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, EDGE, HIGH, LOW, NAMED, SEEN, WRITES, Node, Nodes
+from tabard.storage.sqlite.store_nodes import (
+    CONTROLLED,
+    CUT,
+    EDGE,
+    HIGH,
+    LOW,
+    NAMED,
+    SEEN,
+    WRITES,
+    Node,
+    Nodes,
+    drop_oldest,
+)
 
 CLAIMS_CACHED_MAX = 100_000
 REGISTERS_CACHED_MAX = 10_000
@@ -301,10 +313,11 @@ class Facts:
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties what has grown too large (or all). Only after a flush."""
-        if everything or len(self._claims) > CLAIMS_CACHED_MAX:
-            self._claims.clear()
-        if everything or len(self._registers) > REGISTERS_CACHED_MAX:
-            self._registers.clear()
+        for cache, most in ((self._claims, CLAIMS_CACHED_MAX), (self._registers, REGISTERS_CACHED_MAX)):
+            if everything or len(cache) > most:
+                drop_oldest(cache, 0 if everything else most // 2)
         if everything:
-            self._switches.clear()
-            self.sighted.clear()
+            for pending in (self._new_claims, self._edges, self._marks, self._switches):
+                pending.clear()
+            for ids_pending in (self._written, self._crossed, self.sighted):
+                ids_pending.clear()

@@ -90,7 +90,7 @@ class Archive:
         """Appends a message with the next flush."""
         self._new.append(row)
 
-    def chain(self, position: int, entry: Entry | None, roles: dict[int, int]) -> bytes:
+    def chain(self, position: int, entry: Entry | None, roles: dict[Node, int]) -> bytes:
         """Links a new message into the chains of its identifiers; gives its `links`."""
         links = [NO_LINK, NO_LINK]
         subject = None if entry is None else entry.subject
@@ -100,21 +100,20 @@ class Archive:
             if subject.owned % ANCHOR_EVERY == 0:
                 subject.own_anchor = position
             subject.owned += 1
-        for number, role in roles.items():
-            node = self._nodes.by_id(number)
-            links += (role, number, node.newest)
+        for node, role in roles.items():
+            links += (role, node.id, node.newest)
             node.newest = position
             node.mentions += 1
             node.changed = True
         return encode_links(links)
 
-    def relink(self, row: Row, roles: dict[int, int]) -> bytes:
+    def relink(self, row: Row, roles: dict[Node, int]) -> bytes:
         """The links of a row after a better copy took it over: chains stay, new mentions stand apart.
 
         So does a new subject: it is a late mention too, even of an identifier that was mentioned before.
         """
         links = decode_links(row.links)
-        left = dict(roles)
+        left = {node.id: role for node, role in roles.items()}
         for at in range(2, len(links), 3):
             role = left.pop(links[at + 1], 0)
             if role & ~links[at] & Role.SUBJECT:

@@ -1,5 +1,6 @@
 """Identifiers as rows: text ↔ integer, their counters and flags, kept in memory between batches and written sorted."""
 
+import itertools
 from collections.abc import Iterable
 from enum import IntFlag
 from typing import Any, Final
@@ -101,6 +102,12 @@ class Node:
         return self.devices if kind == Kind.ANON else self.emails
 
 
+def drop_oldest(cache: dict[Any, Any], kept: int) -> None:
+    """Takes the entries that came first out of a memory, all but so many."""
+    for key in list(itertools.islice(cache, max(0, len(cache) - kept))):
+        del cache[key]
+
+
 class Nodes:
     """The identifiers in memory. The writer has one; it is emptied when it grows, never stale: nobody else writes."""
 
@@ -190,11 +197,14 @@ class Nodes:
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties the memory when it has grown too large (or always). Only after a flush."""
-        if everything or len(self._by_id) > NODES_CACHED_MAX:
+        if everything:
             self._by_id.clear()
             self._by_text.clear()
             self._new_keys = {}
             self._next = int(self._database.execute(SQL["next_node"]).get)
+        elif len(self._by_id) > NODES_CACHED_MAX:
+            drop_oldest(self._by_id, NODES_CACHED_MAX // 2)
+            self._by_text = {text: node for text, node in self._by_text.items() if node.id in self._by_id}
 
     def _known(self, row: tuple[Any, ...]) -> Node:
         node = self._by_id.get(row[0])
