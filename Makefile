@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamp
 CODE := src tests benchmarks clients/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench lock clean
+.PHONY: help setup run test check format docs bench lock clean
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check: setup ## Lint, formatting, types, lock files and docs
 format: setup ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
+
+docs: setup ## Write the reference pages that are made from the program (commands, settings, telemetry)
+	@$(BIN)/python -m tabard.commands.manual docs
 
 bench: setup ## Measure against baselines in one run and print the tables
 	@$(BIN)/python -m benchmarks

@@ -204,11 +204,13 @@ def _relations(settings: Settings) -> list[str]:
         )
     if bool(settings.tls_cert) != bool(settings.tls_key):
         problems.append("tls_cert and tls_key go together: give both or none")
+    for name in ("public_url", "alarm_url"):
+        value = getattr(settings, name)
+        if value and not value.startswith(("http://", "https://")):
+            problems.append(f"{name} begins with http:// or https://, as in https://data.example.com")
     if not settings.public_url and not is_loopback(settings.collect):
         problems.append(
             f"collect is {settings.collect}, which other machines reach: set public_url to the URL that clients use, "
             "since the settings document and the snippet name it"
         )
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        problems.append("public_url begins with http:// or https://, as in https://data.example.com")
     return problems

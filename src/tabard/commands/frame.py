@@ -87,6 +87,11 @@ _NAMED: Final = {
 """Exceptions that mean a named failure, by class name, so that nothing is loaded to tell them apart."""
 
 
+def failure_names() -> list[str]:
+    """The names that stand for an exception; commands raise further ones themselves (`CommandFailed`)."""
+    return sorted({name for name, _ in _NAMED.values()})
+
+
 def failure_of(problem: Exception) -> Failure | None:
     """The named failure an exception stands for; None for a defect, which is shown with its trace."""
     if isinstance(problem, CommandFailed):

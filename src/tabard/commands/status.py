@@ -35,7 +35,7 @@ def status(data: Path, as_json: bool) -> None:
         map(_line, document["destinations"]),
     )
     for warning in document["warnings"]:
-        click.echo(f"! {warning}")
+        click.echo(f"! {warning['message']}")
 
 
 @click.command(epilog=example("tabard rejected --limit 20", "tabard rejected --source shop --json"))

@@ -21,6 +21,7 @@ from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 from tabard.workspace.types import Source
 
 _OK: Final = 200
+_HELP: Final = "docs/operations.md says what helps"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -140,7 +141,12 @@ def _api_hosts(document: Any) -> set[str]:
 def _of_status(document: dict[str, Any]) -> Iterator[Finding]:
     warnings = document["warnings"]
     for warning in warnings:
-        yield Finding(check="status", ok=False, seen=warning, fix="tabard status; docs/operations.md says what helps")
+        yield Finding(
+            check=warning["code"],
+            ok=False,
+            seen=warning["message"],
+            fix="tabard status; docs/operations.md says what helps",
+        )
     if not warnings:
         yield Finding(check="status", ok=True, seen="roles run, books balance, nothing is behind")
 

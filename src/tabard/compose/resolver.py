@@ -42,7 +42,7 @@ def run_resolver(role: RoleProcess) -> None:
                 version=version("tabard"),
                 skew_correction=settings.skew_correction,
                 beat=heartbeat.beat,
-                publish=_publisher(role, SqliteRetention(installation.log, progress, policy)),
+                publish=_publisher(role, store, SqliteRetention(installation.log, progress, policy)),
             )
             run(parts, stop)
     finally:
@@ -52,13 +52,17 @@ def run_resolver(role: RoleProcess) -> None:
         store.close()
 
 
-def _publisher(role: RoleProcess, retention: SqliteRetention) -> Callable[[Status], None]:
+def _publisher(role: RoleProcess, store: SqliteStore, retention: SqliteRetention) -> Callable[[Status], None]:
+    """Publishes the resolver's status; now and then removes what of log and archive is past its time."""
     path = role.installation.run / "resolver.json"
+    kept_ms = role.settings.archive_retention_s * 1000
     sweep_at_s = role.clock.monotonic_s()
 
     def publish(status: Status) -> None:
         nonlocal sweep_at_s
         replace(path, msgspec.json.encode(status))
+        if kept_ms:
+            store.purge(role.clock.now_ms() - kept_ms)
         if role.clock.monotonic_s() >= sweep_at_s:
             sweep_at_s = role.clock.monotonic_s() + SWEEP_S
             removed = retention.sweep(role.clock.now_ms())

@@ -152,21 +152,28 @@ def _destinations(installation: Installation) -> list[Json]:
     ]
 
 
-def _warnings(document: Json, lag: int, *, below_floor: bool) -> Iterator[str]:
+def _warnings(document: Json, lag: int, *, below_floor: bool) -> Iterator[Json]:
+    """What needs a person: a stable code, the role or destination it is about, and a sentence."""
     for role in document["roles"]:
+        last = role["lastExit"] or "not started"
         if role["crashLooping"]:
-            yield f"{role['name']} dies again and again ({role['lastExit']}); its log says why"
+            yield _warning("crash_loop", role["name"], f"{role['name']} dies again and again ({last}); see its log")
         elif not role["running"]:
-            yield f"{role['name']} does not run ({role['lastExit'] or 'not started'})"
+            yield _warning("role_down", role["name"], f"{role['name']} does not run ({last})")
     if below_floor:
-        yield "free disk is below disk_floor_bytes: the collector answers 503 until there is room"
+        text = "free disk is below disk_floor_bytes: the collector answers 503 until there is room"
+        yield _warning("disk_floor", "", text)
     if lag > LAG_WARNED:
-        yield f"the resolver is {lag} messages behind"
+        yield _warning("resolver_behind", "", f"the resolver is {lag} messages behind")
     if document["books"]["difference"]:
-        yield f"the books differ by {document['books']['difference']} messages"
+        yield _warning("books_differ", "", f"the books differ by {document['books']['difference']} messages")
     for destination in document["destinations"]:
-        state = destination.get("state", "")
+        name, state = destination["name"], destination.get("state", "")
         if state in ("paused", "unusable"):
-            yield f"destination {destination['name']} is {state}: {destination.get('why', '')}"
+            yield _warning(f"destination_{state}", name, f"destination {name} is {state}: {destination.get('why', '')}")
         if destination.get("dead"):
-            yield f"destination {destination['name']} has {destination['dead']} dead letters"
+            yield _warning("dead_letters", name, f"destination {name} has {destination['dead']} dead letters")
+
+
+def _warning(code: str, subject: str, message: str) -> Json:
+    return {"code": code, "subject": subject, "message": message}

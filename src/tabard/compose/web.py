@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from typing import Any, Final
 
+from tabard.compose.alarm import Alarm
 from tabard.compose.controls import Controls
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.http import serve_asgi
@@ -51,4 +52,9 @@ def run_web(role: RoleProcess) -> None:
         controls=Controls(installation, role.clock),
         status=current_status,
     )
+    alarm = Alarm(settings.alarm_url, current_status) if settings.alarm_url else None
+    if alarm:
+        alarm.start()
     serve_asgi(create_app(deps), sock, role, address_text(*sock.getsockname()[:2]))
+    if alarm:
+        alarm.stop()

@@ -1,0 +1,277 @@
+"""`tabard profile`: one person: what is known, why, and the controls."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+import msgspec
+
+from tabard.clock import SystemClock
+from tabard.commands.frame import (
+    EXIT_USAGE,
+    CommandFailed,
+    data_option,
+    example,
+    json_option,
+    not_found,
+    print_json,
+    print_table,
+)
+from tabard.compose.controls import Controls
+from tabard.compose.holdings import holdings
+from tabard.compose.identity import StoreIdentity
+from tabard.compose.running import running_settings
+from tabard.compose.store import profile_reader
+from tabard.message.traits import iso_ms, parse_instant
+from tabard.message.types import position_text
+from tabard.storage.interface import Profile, TraitWrite
+from tabard.storage.sqlite.installation import open_installation
+from tabard.storage.sqlite.store_profiles import SqliteProfileReader
+
+_KINDS: Final = ("user", "email", "anon")
+
+
+class _Opened(NamedTuple):
+    """A profile that was asked for, and what answers further questions about it."""
+
+    profile: Profile
+    profiles: SqliteProfileReader
+    answers: StoreIdentity
+
+
+@click.group(epilog=example("tabard profile show u1", "tabard profile explain ann@example.com"))
+def profile() -> None:
+    """One person: what is known, why it is one person, and the controls.
+
+    IDENTIFIER is user:…, email:… or anon:…, or a bare value, which is looked for as each of them; or a profile id.
+    """
+
+
+@profile.command(epilog=example("tabard profile show user:u1", "tabard profile show u1 --as-of 2026-11-01 --json"))
+@click.argument("identifier")
+@click.option("--as-of", help="As events up to this time made it (ISO 8601).")
+@data_option
+@json_option
+def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
+    """Show identifiers, traits with where they come from, groups and counts."""
+    with _opened(identifier, data) as opened:
+        found = opened.profile
+        if as_of:
+            found = opened.answers.as_of(found.canonical, _instant(as_of)) or found
+        writes = {} if as_of else opened.answers.provenance(found.canonical)
+    traits: dict[str, dict[str, Any]] = {key: {"value": value} for key, value in found.traits.items()}
+    traits |= {key: _write(write) for key, write in writes.items()}
+    if as_json:
+        print_json({**_document(found), **({"asOf": as_of} if as_of else {"provenance": traits})})
+        return
+    click.echo(f"profile      {found.profile_id}")
+    click.echo(f"identifiers  {', '.join(found.identifiers)}")
+    click.echo(f"groups       {', '.join(found.groups) or '-'}")
+    click.echo(f"messages     {found.events} from {iso_ms(found.first_seen)} to {iso_ms(found.last_seen)}\n")
+    print_table(
+        ("TRAIT", "VALUE", "SINCE", "MESSAGE"),
+        (
+            (key, _text(entry["value"]), entry.get("timestamp", "-"), entry.get("messageId", "-"))
+            for key, entry in traits.items()
+        ),
+    )
+
+
+@profile.command(epilog=example("tabard profile explain u1"))
+@click.argument("identifier")
+@data_option
+@json_option
+def explain(identifier: str, data: Path, as_json: bool) -> None:
+    """Say why these identifiers are one person, and why near misses are not."""
+    with _opened(identifier, data) as opened:
+        found = opened.answers.explain(opened.profile.canonical)
+    if as_json:
+        print_json(found)
+        return
+    for reason in (*found.together, *found.apart) if found else ():
+        click.echo(reason.sentence)
+
+
+@profile.command(epilog=example("tabard profile history u1 plan"))
+@click.argument("identifier")
+@click.argument("trait")
+@data_option
+@json_option
+def history(identifier: str, trait: str, data: Path, as_json: bool) -> None:
+    """Show every write of one trait, newest first."""
+    with _opened(identifier, data) as opened:
+        found = [_write(write) for write in opened.answers.history(opened.profile.canonical, trait)]
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("TIME", "VALUE", "IDENTIFIER", "MESSAGE"),
+        ((each["timestamp"], _text(each["value"]), each["identifier"], each["messageId"]) for each in found),
+    )
+
+
+@profile.command(epilog=example("tabard profile timeline u1 --limit 100 --json"))
+@click.argument("identifier")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@data_option
+@json_option
+def timeline(identifier: str, limit: int, data: Path, as_json: bool) -> None:
+    """Show a person's messages, newest first."""
+    with _opened(identifier, data) as opened:
+        messages = list(opened.profiles.timeline(opened.profile.canonical, limit))
+    rows = [
+        {
+            "position": position_text(each.position),
+            "timestamp": iso_ms(each.timestamp),
+            "type": each.type,
+            "messageId": each.message_id,
+            "message": msgspec.json.decode(each.body) if each.body else None,
+        }
+        for each in messages
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("TIME", "TYPE", "WHAT", "MESSAGE"),
+        ((each["timestamp"], each["type"], _what(each["message"]), each["messageId"]) for each in rows),
+    )
+
+
+@profile.command(epilog=example("tabard profile split user:u1 anon:a1 --until 2026-11-01"))
+@click.argument("first")
+@click.argument("second")
+@click.option("--until", help="Only what linked them before this time (ISO 8601).")
+@data_option
+@json_option
+def split(first: str, second: str, until: str | None, data: Path, as_json: bool) -> None:
+    """State that two identifiers are not one person (a cut); `unsplit` takes it back."""
+    if until:
+        _instant(until)
+    _state(data, {"type": "cut", "a": _identifier(first), "b": _identifier(second), "until": until}, as_json=as_json)
+
+
+@profile.command(epilog=example("tabard profile unsplit user:u1 anon:a1"))
+@click.argument("first")
+@click.argument("second")
+@data_option
+@json_option
+def unsplit(first: str, second: str, data: Path, as_json: bool) -> None:
+    """Take a split back."""
+    _state(data, {"type": "uncut", "a": _identifier(first), "b": _identifier(second)}, as_json=as_json)
+
+
+@profile.command(epilog=example("tabard profile delete user:u1 email:ann@example.com --yes"))
+@click.argument("identifiers", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+@json_option
+def delete(identifiers: tuple[str, ...], yes: bool, data: Path, as_json: bool) -> None:
+    """Delete what was said of these identifiers until now, here and (where possible) at destinations.
+
+    Bodies are overwritten; what still holds data afterwards, and until when, is printed.
+    """
+    ids = [_identifier(each) for each in identifiers]
+    if not yes and not as_json:
+        click.confirm(f"Delete {', '.join(ids)}? This cannot be undone", abort=True, err=True)
+    _state(data, {"type": "delete", "ids": ids}, as_json=as_json, still=holdings(open_installation(data)))
+
+
+@profile.command(epilog=example("tabard profile suppress user:u1"))
+@click.argument("identifiers", nargs=-1, required=True)
+@data_option
+@json_option
+def suppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
+    """Take no notice of these identifiers from now on: stored, never delivered."""
+    _state(data, {"type": "suppress", "ids": [_identifier(each) for each in identifiers]}, as_json=as_json)
+
+
+@profile.command(epilog=example("tabard profile unsuppress user:u1"))
+@click.argument("identifiers", nargs=-1, required=True)
+@data_option
+@json_option
+def unsuppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
+    """Take notice of them again."""
+    _state(data, {"type": "unsuppress", "ids": [_identifier(each) for each in identifiers]}, as_json=as_json)
+
+
+def _state(data: Path, control: dict[str, Any], *, as_json: bool, still: list[dict[str, Any]] | None = None) -> None:
+    try:
+        position = Controls(open_installation(data), SystemClock()).append(control)
+    except ValueError as problem:
+        raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
+    if as_json:
+        print_json({"accepted": True, "position": position, **({"stillHeld": still} if still is not None else {})})
+        return
+    click.echo(f"{control['type']} accepted at {position}")
+    for each in still or ():
+        click.echo(f"  {each['place']}: {each['until']}")
+
+
+@contextlib.contextmanager
+def _opened(text: str, data: Path) -> Iterator[_Opened]:
+    installation = open_installation(data)
+    with contextlib.closing(profile_reader(installation, running_settings(installation))) as profiles:
+        found = _found(text, profiles)
+        if found is None:
+            raise not_found("profile", text, "write user:…, email:… or anon:…; `tabard tail` shows what arrives")
+        yield _Opened(found, profiles, StoreIdentity(profiles))
+
+
+def _found(text: str, profiles: SqliteProfileReader) -> Profile | None:
+    if text.partition(":")[0] in _KINDS:
+        return profiles.profile(text)
+    by_id = profiles.profile_by_id(text)
+    if by_id is not None:
+        return by_id
+    candidates = (profiles.profile(f"{kind}:{text}") for kind in _KINDS)
+    return next((each for each in candidates if each is not None), None)
+
+
+def _identifier(text: str) -> str:
+    if text.partition(":")[0] not in _KINDS:
+        raise CommandFailed("usage", f"{text!r}: a control names user:…, email:… or anon:…", EXIT_USAGE)
+    return text
+
+
+def _write(write: TraitWrite) -> dict[str, Any]:
+    return {
+        "value": write.value,
+        "identifier": write.identifier,
+        "timestamp": iso_ms(write.message.timestamp),
+        "source": write.message.source,
+        "messageId": write.message.message_id,
+        "replaced": write.replaced.value if write.replaced else None,
+    }
+
+
+def _document(found: Profile) -> dict[str, Any]:
+    return {
+        "profileId": found.profile_id,
+        "canonical": found.canonical,
+        "identifiers": list(found.identifiers),
+        "traits": found.traits,
+        "groups": list(found.groups),
+        "events": found.events,
+        "firstSeen": iso_ms(found.first_seen),
+        "lastSeen": iso_ms(found.last_seen),
+    }
+
+
+def _instant(text: str) -> int:
+    instant = parse_instant(text)
+    if instant is None:
+        raise CommandFailed("usage", f"{text!r} is no time; write it as in 2026-11-24T18:00Z", EXIT_USAGE)
+    return instant
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _what(message: Any) -> str:
+    if message is None:
+        return "(erased)"
+    return str(message.get("event") or message.get("name") or message.get("groupId") or "")

@@ -1,0 +1,45 @@
+"""`tabard rebuild` and `tabard state-hash`: the derived state, made anew and compared."""
+
+import time
+from pathlib import Path
+
+import click
+
+from tabard.commands.frame import EXIT_PROBLEM, CommandFailed, data_option, example, json_option, print_json
+from tabard.compose.running import running_settings
+from tabard.compose.upkeep import StateMoving, rebuild_store, state_hash_of
+from tabard.storage.sqlite.installation import open_installation
+
+
+@click.command(epilog=example("tabard rebuild", "tabard rebuild --json"))
+@data_option
+@json_option
+def rebuild(data: Path, as_json: bool) -> None:
+    """Derive all profiles anew from the archive, under the present limits. Stop `tabard serve` first.
+
+    The same rules give the same profile ids and the same state hash. A rebuild that is cut off goes on when the
+    resolver starts again.
+    """
+    installation = open_installation(data)
+    began_s = time.monotonic()
+    digest = rebuild_store(installation, running_settings(installation))
+    took_s = round(time.monotonic() - began_s, 1)
+    if as_json:
+        print_json({"stateHash": digest, "tookS": took_s})
+    else:
+        click.echo(f"rebuilt in {took_s} s; state hash {digest}")
+
+
+@click.command("state-hash", epilog=example("tabard state-hash", "tabard state-hash --json"))
+@data_option
+@json_option
+def state_hash(data: Path, as_json: bool) -> None:
+    """Print a digest of the whole derived state: equal wherever the same messages arrived, in any order."""
+    try:
+        digest = state_hash_of(open_installation(data))
+    except StateMoving as problem:
+        raise CommandFailed("state_moving", str(problem), EXIT_PROBLEM) from problem
+    if as_json:
+        print_json({"stateHash": digest})
+    else:
+        click.echo(digest)
