@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 RESERVED: Final = {
@@ -115,7 +116,13 @@ def parse_instant(value: Any) -> int | None:
 def iso_ms(instant_ms: int) -> str:
     """An instant as ISO-8601 UTC with milliseconds and `Z`, the one form in which we pass times on."""
     seconds, ms = divmod(instant_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"
+    return f"{_second_text(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(seconds: int) -> str:
+    # Messages of one moment share their seconds, and a message has up to four times.
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[: len("2024-01-01T00:00:00")]
 
 
 def _from_epoch(number: float) -> int | None:
