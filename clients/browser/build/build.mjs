@@ -15,7 +15,7 @@ const BUDGET_GZIP_BYTES = { script: 6000, snippet: 700 };
 
 /** Names of members that only this code uses; everything else is API, storage, wire format or the browser's. */
 const INTERNAL_MEMBERS =
-  /^(local|setLocal|cookie|setCookie|erase|decide|pass|addMiddleware|addPlugin|leavesOut|settled|saved|recover|callback|rule|jar|refresh|categories|time|report|stamp|open|clear|widest)$/;
+  /^(local|setLocal|cookie|setCookie|erase|decide|pass|addMiddleware|addPlugin|leavesOut|settled|saved|recover|callback|rule|jar|refresh|categories|time|report|stamp|open|clear|widest|carry)$/;
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const assets = join(root, '../../src/tabard/collector/browser_assets');

@@ -35,8 +35,8 @@ const setsScene = ([method]: Call): boolean => /^(on|deb|add|reg)/.test(method);
 /** Starts the client and replays what was called before. Storage, cookies and network are touched from here on only. */
 export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
   const jar = cookieJar(options.cookie || {});
-  const store = createStore(jar);
   const consent = createConsent(jar, options.consent);
+  const store = createStore(jar, () => (options.disableClientPersistence ? 'none' : consent.rule().storage));
   const { on, once, off, emit } = createEmitter();
   const pipeline = createPipeline();
   const unchanged = createUnchanged(store, options.sendUnchangedIdentify);
@@ -51,12 +51,9 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     if (debugging) console.log('[tabard]', ...parts);
   };
 
-  const logSaved = (): void => log('unchanged identify calls not sent:', unchanged.saved());
+  const logSaved = (): void => log('identify calls saved:', unchanged.saved());
 
   const now = (): Moment => replayed || { ...momentOf(noteMoment()), previousUrl };
-
-  const applyConsent = (): void =>
-    store.open(options.disableClientPersistence ? 'none' : consent.rule().storage, NAMES, IDS);
 
   const report = (ctx: Ctx): void => {
     log(ctx.delivered ? 'delivered' : ctx.reason, ctx);
@@ -64,7 +61,6 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     emit(ctx.delivered ? 'delivery_success' : 'delivery_failure', ctx);
   };
 
-  applyConsent();
   const outbox = createOutbox(source, store, {
     open: () => consent.rule().events === 'send',
     stamp: ({ event }) => {
@@ -193,15 +189,13 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     trackForm,
     trackSubmit: trackForm,
     optIn: (categories: Dict<boolean> = {}) => {
-      consent.decide(categories);
-      applyConsent();
+      store.carry(NAMES, IDS, () => consent.decide(categories));
       outbox.flush();
     },
     optOut: () => {
       identity.erase();
       outbox.clear();
       consent.decide();
-      applyConsent();
     },
     flush: outbox.flush,
     push: call,

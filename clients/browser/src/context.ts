@@ -22,6 +22,9 @@ const adReferrer = (search: string, { cookie, setCookie }: Store): unknown => {
   return attempt(() => JSON.parse(cookie(AD_REFERRER)!)) || undefined;
 };
 
+/** Asked once: the answer is slow to come. */
+let timezone: string;
+
 /** What the browser tells of itself and its page. Keys without a value vanish when the message is frozen. */
 export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): Dict => {
   const { width, height } = screen;
@@ -30,7 +33,7 @@ export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): 
     userAgent: navigator.userAgent,
     userAgentData: (navigator as { userAgentData?: unknown }).userAgentData,
     locale: navigator.language,
-    timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    timezone: (timezone ||= Intl.DateTimeFormat().resolvedOptions().timeZone),
     screen: { width, height },
     library: { name: 'tabard.js', version: VERSION },
     campaign: campaignOf(page.search, clickIds),

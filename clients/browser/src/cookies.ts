@@ -10,7 +10,10 @@ export interface Jar {
 }
 
 const find = (name: string): string | null => {
-  const text = attempt(() => decodeURIComponent(('; ' + document.cookie).split(`; ${name}=`)[1]!.split(';')[0]!));
+  const text = attempt(() => {
+    const rest = ('; ' + document.cookie).split(`; ${name}=`)[1];
+    return rest && decodeURIComponent(rest.split(';')[0]!);
+  });
   // Some peers write JSON. Digits are left alone: a long number would lose its end.
   return (text?.[0] === '"' ? attempt(() => JSON.parse(text) as string) : text) || null;
 };
@@ -19,12 +22,12 @@ const write = (name: string, value: string | null, attributes: string): void => 
   attempt(() => (document.cookie = `${name}=${encodeURIComponent(value || '')};${attributes}${value ? '' : ';max-age=0'}`));
 };
 
-/** The widest parent of this host for which the browser takes a cookie. An IP address has none. */
+/** The widest parent of this host for which the browser takes a cookie; '' where it takes none, as for an IP address. */
 const widestDomain = (): string => {
   const parts = location.hostname.split('.');
   let domain = '';
   let taken: string | null = null;
-  for (let level = 2; !taken && level <= parts.length && /[a-z]/.test(location.hostname); level++) {
+  for (let level = 2; !taken && level <= parts.length; level++) {
     domain = '.' + parts.slice(-level).join('.');
     const attributes = 'domain=' + domain;
     write('__tld__', '1', attributes);

@@ -2,7 +2,7 @@ import { contextOf } from './context';
 import type { Moment } from './page';
 import type { Store } from './store';
 import type { CallOptions, Dict, LoadOptions, Message, MessageType, User } from './types';
-import { uuid } from './values';
+import { attempt, uuid } from './values';
 
 /** The whole message of one call: what was given, who is on the page, and where and when that was. */
 export const buildMessage = (
@@ -23,7 +23,8 @@ export const buildMessage = (
   if (type === 'page') for (const key in page) pageNow[key] = (fields.properties as Dict)[key];
   return {
     messageId: messageId || uuid(),
-    timestamp: new Date(timestamp ?? time).toISOString(),
+    // A time that is none must not cost the message.
+    timestamp: (timestamp && attempt(() => new Date(timestamp).toISOString())) || new Date(time),
     type,
     anonymousId: user.anonymousId(),
     userId: userId || user.id(),
@@ -35,5 +36,5 @@ export const buildMessage = (
       ...context,
       page: { ...pageNow, ...(context?.page as Dict) },
     },
-  };
+  } as unknown as Message;
 };

@@ -42,7 +42,7 @@ const RETRY_AFTER_MAX_S = 300;
 const REQUEST_TIMEOUT_MS = 3e4;
 const RECOVERY_MS = 300;
 
-const bytesOf = (text: string): number => new Blob([text]).size;
+const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
 const json = JSON.stringify;
 
@@ -141,8 +141,9 @@ export const createOutbox = (
       if (!status || status >= 500 || status === 429 || status === 408) return retryLater(ctxs, retryAfter);
       failures = 0;
       store();
-      if (status >= 400) warnOnce('refused', status);
-      finish(ctxs, status >= 400 ? 'refused' : undefined);
+      const refused = status >= 400 ? 'refused' : undefined;
+      if (refused) warnOnce(refused, status);
+      finish(ctxs, refused);
       if (waiting[0]) schedule();
     };
     fetch(url, {
@@ -181,6 +182,8 @@ export const createOutbox = (
     flush();
     store();
     leaving = gone;
+    // What was too large to outlive the page goes as usual if the page is only hidden.
+    if (waiting[0]) schedule();
   };
 
   /** Takes what earlier pages could not deliver. */

@@ -1,4 +1,5 @@
 import type { Analytics, Dict, Message, Plugin, SourceMiddleware } from './types';
+import { warnOnce } from './values';
 
 type Step = (message: Message) => Promise<Message>;
 
@@ -24,9 +25,9 @@ export const createPipeline = () => {
         return passed;
       });
     },
-    /** Adds a plugin; what it returns is awaited before the first message passes it. */
-    addPlugin: (plugin: Plugin, analytics: Analytics): unknown => {
-      const loading = plugin.load?.({}, analytics);
+    /** Adds a plugin. Messages wait for it to load; one that fails to load lets them pass. */
+    addPlugin: async (plugin: Plugin, analytics: Analytics): Promise<void> => {
+      const loading = (async () => plugin.load?.({}, analytics))().then(() => true, warnOnce);
       if ((plugin.type as string) !== 'destination')
         steps.push(async (event) => {
           const updateEvent = (path: string, value: unknown): Message => {
@@ -36,11 +37,10 @@ export const createPipeline = () => {
             return event;
           };
           const ctx = { id: event.messageId, event, updateEvent };
-          await loading;
-          await plugin[event.type]?.(ctx);
+          if (await loading) await plugin[event.type]?.(ctx);
           return ctx.event;
         });
-      return loading;
+      await loading;
     },
   };
 };

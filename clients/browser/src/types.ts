@@ -59,7 +59,10 @@ export interface Ctx {
   delivered: boolean;
   /** True for an identify that would have changed nothing and was therefore not sent. */
   suppressed: boolean;
-  /** Why the message was not (yet) delivered: `invalid`, `middleware`, `consent`, `too_large`, `full`, `waiting`, `refused`, `failed`. */
+  /**
+   * Why the message was not (yet) delivered: `invalid`, `middleware`, `consent`, `too_large`, `full`, `waiting`,
+   * `refused`, `server` (no browser here).
+   */
   reason?: string | undefined;
 }
 
