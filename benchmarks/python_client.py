@@ -1,8 +1,9 @@
 """What one call costs the application: our Python client beside the two published SDKs it replaces.
 
 Each contender is its own process on one core, makes the same track calls, and delivers them to one recording
-server on another core; the rounds are interleaved, the middle one is shown. "call" is the caller's loop alone,
-"delivered" the CPU of the whole process until the server has everything. `python -m benchmarks.python_client`
+server on another core; the rounds are interleaved, the middle one is shown. "calls/s" is by the clock and falls when
+the machine has other work; the CPU figures do not. "a call" is the caller's loop alone, "delivered" the CPU of the
+whole process until the server has everything. `python -m benchmarks.python_client`
 """
 
 import json
@@ -139,14 +140,15 @@ def round_of(name: str, server: Server, core: int) -> Cost:
 def show(costs: dict[str, list[Cost]]) -> None:
     """The table: middle of the rounds by CPU until delivered."""
     table = Table(title=f"Python clients, one core, {CALLS:,} track calls, middle of {ROUNDS} rounds")
-    for column in ("client", "calls/s", "CPU µs a call", "CPU µs delivered", "not arrived"):
+    for column in ("client", "calls/s", "calls a CPU second", "CPU µs a call", "CPU µs delivered", "not arrived"):
         table.add_column(column, justify="left" if column == "client" else "right")
     for name, rounds in costs.items():
         middle = sorted(rounds, key=lambda cost: cost.delivered_cpu_s)[len(rounds) // 2]
         rate = statistics.median(cost.calls / cost.call_wall_s for cost in rounds)
         delivered = "-" if "down" in name else f"{middle.delivered_cpu_s / middle.calls * 1e6:.1f}"
+        call_cpu_us = middle.call_cpu_s / middle.calls * 1e6
         table.add_row(
-            name, f"{rate:,.0f}", f"{middle.call_cpu_s / middle.calls * 1e6:.1f}", delivered, str(middle.left)
+            name, f"{rate:,.0f}", f"{1e6 / call_cpu_us:,.0f}", f"{call_cpu_us:.1f}", delivered, str(middle.left)
         )
     Console(width=120).print(table)
 

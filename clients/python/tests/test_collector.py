@@ -1,12 +1,15 @@
 """Against our own collector: what the client was told is delivered is in the collector's log, also across its kill."""
 
 import json
+import math
 import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -96,7 +99,15 @@ def test_what_the_collector_refuses_is_counted_item_by_item(collector: Collector
     for _ in range(100):
         deep = [deep]
     client = Client(collector.write_key(), collector.url)
-    good = [client.identify("u1", {"email": "a@b.c"}), client.group(group_id="acme"), client.alias("old", "new")]
+    good = [
+        client.identify("u1", {"email": "a@b.c", "created_at": datetime.now(UTC), "score": math.nan}),
+        client.identify(traits={"email": "lead@example.com"}),
+        client.track(anonymous_id="anon", event="Order", properties={"total": Decimal("9.5"), "text": "\ud83d \x00"}),
+        client.page("u1", "Docs", "Index"),
+        client.screen("u1", name="Main"),
+        client.group(group_id="acme"),
+        client.alias("old", "new"),
+    ]
     bad = client.track("u1", "too deep", {"deep": deep})
     assert client.shutdown(20) == 0
     assert bad.success, "only the collector finds this one wrong"

@@ -110,3 +110,11 @@ def test_leaving_in_another_copy_of_the_context_raises_nothing(client: Client) -
     copy_context().run(stack.enter_context, bind(user_id="u1"))
     copy_context().run(stack.close)
     assert not client.track(event="a").success
+
+
+def test_binding_what_is_no_id_raises_nothing_and_binds_nobody(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with bind(user_id={"id": 1}, anonymous_id=True):
+        assert not client.track(event="a").success
+    assert "an id must be text or a number, not dict" in caplog.text

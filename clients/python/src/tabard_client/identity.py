@@ -4,10 +4,13 @@ A browser remembers its person; a server answers many at once, so the memory bel
 context (thread, task), never to the process.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
+
+log = logging.getLogger("tabard_client")
 
 _bound: ContextVar["bind | None"] = ContextVar("tabard_identity", default=None)
 
@@ -28,8 +31,8 @@ class bind:  # noqa: N801 - read as a statement: `with bind(user_id=…):`
         anonymous_id: object = None,
         context: Mapping[str, object] | None = None,
     ) -> None:
-        self.user_id = as_id(user_id)
-        self.anonymous_id = as_id(anonymous_id)
+        self.user_id = _as_bound_id(user_id)
+        self.anonymous_id = _as_bound_id(anonymous_id)
         self.context: dict[str, object] = dict(context or {})
         self._outer: bind | None = None
 
@@ -63,7 +66,7 @@ def set_user(user_id: object) -> None:
     """Within a `bind`: this person is `user_id` from now on, as after a login. Elsewhere: nothing."""
     here = _bound.get()
     if here is not None:
-        here.user_id = as_id(user_id)
+        here.user_id = _as_bound_id(user_id)
 
 
 def fill_in(message: dict[str, object]) -> None:
@@ -93,7 +96,24 @@ def fill_in(message: dict[str, object]) -> None:
 
 
 def as_id(value: object) -> str | None:
-    """An identifier as text; None for what identifies nobody (None, empty text)."""
-    if value is None or value == "":
+    """An identifier as text, a whole float without its `.0`; None for what identifies nobody (None, blank text).
+
+    Raises TypeError for what cannot be one: truth values, bytes, and anything with parts.
+    """
+    if value is None:
         return None
-    return value if type(value) is str else str(value)
+    if isinstance(value, str):
+        return str(value) if value.strip() else None
+    if isinstance(value, bool | Iterable):
+        raise TypeError(f"an id must be text or a number, not {type(value).__name__}")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _as_bound_id(value: object) -> str | None:
+    try:
+        return as_id(value)
+    except TypeError:
+        log.exception("nobody is bound")
+        return None

@@ -6,6 +6,9 @@ MESSAGE_BYTES_MAX = 32 * 1024
 BATCH_BYTES_MAX = 475_000
 BATCH_MESSAGES_MAX = 2_500
 
+# The collector refuses a longer one.
+MESSAGE_ID_CHARS_MAX = 255
+
 # The collector refuses deeper JSON.
 DEPTH_MAX = 64
 

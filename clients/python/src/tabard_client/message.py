@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from tabard_client.identity import as_id, fill_in
+from tabard_client.limits import MESSAGE_ID_CHARS_MAX
 from tabard_client.version import VERSION
 
 LIBRARY: Mapping[str, object] = {"name": "tabard-python", "version": VERSION}
@@ -25,13 +26,13 @@ def complete(message: dict[str, object], *, now: datetime, new_id: str) -> None:
     """
     for key in ("context", "integrations"):
         _must_be(message, key, Mapping, "a dict")
-    message["userId"] = as_id(message["userId"])
-    message["anonymousId"] = as_id(message["anonymousId"])
+    message["userId"] = _id(message, "userId")
+    message["anonymousId"] = _id(message, "anonymousId")
     fill_in(message)
     context = message["context"]
     message["context"] = {**context, "library": LIBRARY} if isinstance(context, Mapping) else {}
     message["timestamp"] = _timestamp(message["timestamp"], now)
-    message["messageId"] = as_id(message["messageId"]) or new_id
+    message["messageId"] = _id(message, "messageId") or new_id
     _check(message)
 
 
@@ -39,8 +40,7 @@ def _check(message: dict[str, object]) -> None:
     match message["type"]:
         case "identify":
             _must_be(message, "traits", Mapping, "a dict")
-            traits = message["traits"]
-            if not (isinstance(traits, Mapping) and traits.get("email")):
+            if not _is_lead(message["traits"]):
                 _must_name_someone(message)
         case "track":
             _must_be(message, "properties", Mapping, "a dict")
@@ -72,8 +72,24 @@ def _must_name_someone(message: Mapping[str, object]) -> None:
         raise InvalidCallError("give user_id or anonymous_id, or make the call within `bind(…)`")
 
 
+def _is_lead(traits: object) -> bool:
+    """Whether the traits name a person by e-mail alone."""
+    email = traits.get("email") if isinstance(traits, Mapping) else None
+    return isinstance(email, str) and bool(email.strip())
+
+
+def _id(message: Mapping[str, object], key: str) -> str | None:
+    try:
+        value = as_id(message[key])
+    except TypeError as error:
+        raise InvalidCallError(f"{key}: {error}") from error
+    if key == "messageId" and value is not None and len(value) > MESSAGE_ID_CHARS_MAX:
+        raise InvalidCallError(f"messageId must have at most {MESSAGE_ID_CHARS_MAX} characters")
+    return value
+
+
 def _required_id(message: Mapping[str, object], key: str) -> str:
-    value = as_id(message[key])
+    value = _id(message, key)
     if value is None:
         raise InvalidCallError(f"{key} is required")
     return value
@@ -83,6 +99,10 @@ def _timestamp(value: object, now: datetime) -> str:
     if value is None:
         return now.isoformat(timespec="milliseconds")
     if isinstance(value, str):
+        try:
+            datetime.fromisoformat(value)
+        except ValueError as error:
+            raise InvalidCallError("timestamp must be a datetime or ISO 8601 text") from error
         return value
     if not isinstance(value, datetime):
         raise InvalidCallError(f"timestamp must be a datetime or ISO 8601 text, not {type(value).__name__}")
