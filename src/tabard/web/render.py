@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -28,7 +29,28 @@ def _moment(text: str) -> str:
     return text[:19].replace("T", " ")
 
 
+def _what(row: dict[str, Any]) -> str:
+    """What a message is about, in a few words."""
+    if row["erased"]:
+        return "erased"
+    body = row["message"]
+    return str(body.get("event") or body.get("name") or body.get("groupId") or row["type"])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _code(text: str) -> Markup:
+    """Escaped text in which what stands between backticks is code."""
+    parts = enumerate(text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if odd % 2 else part for odd, part in parts)
+
+
+_environment.filters["code"] = _code
 _environment.filters["moment"] = _moment
+_environment.filters["what"] = _what
+_environment.filters["plain"] = _plain
 _environment.filters["json"] = _pretty
 # Slashes too: a messageId of `a/../b` must stay one piece of the path.
 _environment.filters["segment"] = lambda text: quote(text, safe="")

@@ -3,12 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tabard.message.types import CALL_TYPES
+from tabard.message.types import CALL_TYPES, StoredMessage
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.errors import Refused
 from tabard.web.pages.shown import limit_of, message_json
 from tabard.web.render import page
+from tabard.workspace.types import Source
 
 
 def newest(request: Request) -> Json:
@@ -22,9 +23,7 @@ def newest(request: Request) -> Json:
     wanted = request.query_params.get("source") or None
     source = next((s.id for s in sources if wanted in (s.id, s.name)), wanted)
     found = readers.messages.newest(limit_of(request), source=source, call_type=call_type)
-    names = {source.id: source.name for source in sources}
-    rows = [message_json(message) | {"sourceName": names.get(message.source, message.source)} for message in found]
-    return {"messages": rows, "types": list(CALL_TYPES), "sources": [s.name for s in sources]}
+    return {"messages": _rows(found, sources), "types": list(CALL_TYPES), "sources": [s.name for s in sources]}
 
 
 def trace(request: Request) -> Json:
@@ -36,9 +35,14 @@ def trace(request: Request) -> Json:
     if not found:
         raise Refused("not_found", f"no stored message has the messageId {message_id!r}", 404)
     return {
-        "messages": [message_json(message) for message in found],
+        "messages": _rows(found, readers.workspace.sources()),
         "deliveries": readers.deliveries.trace(message_id),
     }
+
+
+def _rows(found: list[StoredMessage], sources: list[Source]) -> list[Json]:
+    names = {source.id: source.name for source in sources}
+    return [message_json(message) | {"sourceName": names.get(message.source, message.source)} for message in found]
 
 
 def messages_page(request: Request) -> Response:

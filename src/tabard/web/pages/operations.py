@@ -1,12 +1,18 @@
 """Destinations with their numbers, and what the door refused."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tabard.storage.deliveries import Term
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.pages.shown import limit_of
 from tabard.web.render import page
+
+_TERMS: Final = ("stored", "before_start", "pending", *Term)
+"""The columns of the books, in the order in which they add up."""
 
 
 def destinations(request: Request) -> Json:
@@ -25,14 +31,23 @@ def destinations(request: Request) -> Json:
         }
         for instance in readers.workspace.destinations()
     ]
-    return {"destinations": rows, "deadLetters": readers.deliveries.dead_letters(None, limit_of(request, 20))}
+    names = {row["id"]: row["name"] for row in rows}
+    letters = [
+        letter | {"destinationName": names.get(letter["destination"], letter["destination"])}
+        for letter in readers.deliveries.dead_letters(None, limit_of(request, 20))
+    ]
+    return {"destinations": rows, "terms": list(dict.fromkeys(map(str, _TERMS))), "deadLetters": letters}
 
 
 def rejections(request: Request) -> Json:
     """Context of `/rejections`: the newest refusals with their reason and the fix."""
     deps: Deps = request.app.state.deps
-    source = request.query_params.get("source") or None
-    return {"rejections": deps.readers().rejections.newest(limit_of(request), source)}
+    readers = deps.readers()
+    names = {source.id: source.name for source in readers.workspace.sources()}
+    wanted = request.query_params.get("source") or None
+    source = next((id_ for id_, name in names.items() if wanted == name), wanted)
+    rows = readers.rejections.newest(limit_of(request), source)
+    return {"rejections": [row | {"sourceName": names.get(row["source"], row["source"])} for row in rows]}
 
 
 def destinations_page(request: Request) -> Response:
