@@ -3,14 +3,16 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 from tabard.clock import Clock, SystemClock
 from tabard.delivery.deliverer import Deliverer, Deps
 from tabard.delivery.duties import Bookkeeping, apply_orders
 from tabard.destinations.catalog.webhook import destination
+from tabard.destinations.kit.destination import Destination
 from tabard.settings import Settings
 from tabard.storage.sqlite.delivery import SqliteDeliveryStore
 from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace
@@ -68,6 +70,7 @@ async def delivering(
     settings: Settings = LOOPBACK,
     clock: Clock | None = None,
     seed: int = 0,
+    registry: Mapping[str, Destination] = MappingProxyType({"webhook": destination}),
 ) -> AsyncIterator[Running]:
     """A deliverer over these messages and instances, its state in `folder`."""
     store = SqliteDeliveryStore(folder / "delivery.db")
@@ -78,7 +81,7 @@ async def delivering(
                 clock=clock or SystemClock(),
                 messages=messages,
                 workspace=workspace,
-                registry={"webhook": destination},
+                registry=registry,
                 deliveries=store,
                 reveal=lambda instance: instance.settings,
                 draw=random.Random(seed).random,

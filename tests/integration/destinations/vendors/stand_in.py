@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from tabard.delivery.egress import Egress, EgressRules
-from tabard.destinations.kit.request import HttpRequest, HttpResponse
+from tabard.destinations.kit.request import HttpRequest, HttpResponse, Send
 
 HOST_HEADER = "x-stand-in-host"
 TIMEOUT_S = 2.0
@@ -47,13 +47,16 @@ class Received:
 
 
 class StandIn:
-    """The base of all stand-ins: subclasses add routes, and `refusal` for what holds for every request."""
+    """The base of all stand-ins: subclasses add routes, and `refusal` for what holds for every request.
+
+    `faults` are for the next requests, in order; None lets one pass.
+    """
 
     hosts: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.received: list[Received] = []
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
 
     def routes(self) -> list[web.RouteDef]:
         """The vendor's endpoints."""
@@ -116,13 +119,13 @@ def basic(user: str, password: str) -> str:
 class Redirected:
     """A `Send` through the real client, with the host replaced by the stand-in's and kept in a header."""
 
-    def __init__(self, egress: Egress, base: str) -> None:
+    def __init__(self, egress: Send, base: str) -> None:
         self._egress = egress
-        self._base = base
+        self.base = base
 
     async def __call__(self, request: HttpRequest, /) -> HttpResponse:
         parts = urlsplit(request.url)
         assert parts.scheme == "https"
-        url = self._base + parts.path + (f"?{parts.query}" if parts.query else "")
+        url = self.base + parts.path + (f"?{parts.query}" if parts.query else "")
         headers = {**request.headers, HOST_HEADER: parts.netloc}
         return await self._egress(HttpRequest(request.method, url, headers, request.body))
