@@ -27,7 +27,6 @@ _TRANSPORT_FIELDS: Final = ("writeKey", "_metadata")
 _DATES_AS_SENT: Final = ("createdAt", "created_at", "birthday")
 _EXACT_FLOAT_MAX: Final = 2.0**53
 _MOBILE: Final = ("android", "ios", "swift", "kotlin", "react-native", "flutter")
-_CLIENT_CHANNELS: Final = frozenset({"browser", "mobile", "web"})
 
 _TRUST: Final = tuple(Trust(bits) for bits in range(16))
 
@@ -149,7 +148,9 @@ def _put_context(body: dict[str, Any], shared: dict[str, Any], record: Record) -
     channel = _channel(body, context, record)
     body.setdefault("channel", channel)
     context.setdefault("channel", channel)
-    if channel in _CLIENT_CHANNELS or context.get("direct") is True:
+    # A browser sends Origin, so what calls itself one without it is a server that passes its calls on.
+    is_of_person = channel == "mobile" or (channel != "server" and record.trust & Trust.CLIENT)
+    if is_of_person or context.get("direct") is True:
         if record.ip is not None:
             context.setdefault("ip", record.ip)
         if record.user_agent is not None:

@@ -31,6 +31,16 @@ def test_address_and_user_agent_of_a_server_say_nothing_of_the_person() -> None:
     assert message({"userId": "u"}, ip="192.0.2.7", user_agent="python").body["context"] == {"channel": "server"}
 
 
+def test_a_server_that_passes_on_a_browser_s_calls_does_not_lend_them_its_address() -> None:
+    body = {"userId": "u", "context": {"channel": "browser"}}
+    assert "ip" not in message(body, ip="192.0.2.7").body["context"]
+
+
+def test_the_address_of_a_mobile_device_is_known_by_its_library() -> None:
+    body = {"userId": "u", "context": {"library": {"name": "rudder-android-library"}}}
+    assert message(body, ip="192.0.2.7").body["context"]["ip"] == "192.0.2.7"
+
+
 def test_a_server_may_ask_for_the_address_with_direct() -> None:
     body = {"userId": "u", "context": {"direct": True}}
     assert message(body, ip="192.0.2.7").body["context"]["ip"] == "192.0.2.7"
