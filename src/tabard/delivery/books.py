@@ -83,6 +83,13 @@ def count_stored(messages: MessageReader, partition: int, start: int, end: int) 
         offset = offset_of(page[-1].position) + 1
 
 
+def before_start(state: ConsumerState, messages: MessageReader) -> Iterator[dict[str, int]]:
+    """What is stored before a consumer's first place, by source, a page at a time: somebody else may read between."""
+    for partition, end in state.start.items():
+        for source, number in count_stored(messages, partition, 0, end):
+            yield {source: number}
+
+
 def pending(state: ConsumerState, messages: MessageReader, limit: int = 10_000) -> dict[str, int]:
     """By source, what is stored and not taken yet; counting stops at about `limit`."""
     found: dict[str, int] = {}

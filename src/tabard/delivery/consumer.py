@@ -235,6 +235,11 @@ class Consumer:
             entry.answered_at = now_ms
             self._after(entry, outcome, now_ms)
 
+    def stood_before_start(self, numbers: Mapping[str, int]) -> None:
+        """By source, what was stored before the cursor's first place: said once in a consumer's life."""
+        for source, number in numbers.items():
+            self._ledger.stood_before_start(source, number)
+
     def note(self, attempts: Iterable[Attempt]) -> None:
         """Keeps records of attempts with the next commit."""
         self._ledger.attempts.extend(attempts)

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import msgspec
 
-from tabard.delivery.books import Difference, check_books, check_range
+from tabard.delivery.books import Difference, before_start, check_books, check_range
 from tabard.delivery.deliverer import Deliverer
 from tabard.delivery.orders import CancelReplay, Order, Probe, Resend, StartReplay, pending
 from tabard.delivery.outlet import Outlet, Served
 from tabard.delivery.replay import checked, replay_state
-from tabard.storage.deliveries import ConsumerKind, Row, RowState
+from tabard.storage.deliveries import ConsumerKind, Row, RowState, Term
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count, gauge
 
@@ -104,6 +104,7 @@ class Bookkeeping:
     def __init__(self, deliverer: Deliverer) -> None:
         self._deliverer = deliverer
         self._checked: dict[str, int] = {}
+        self._counted: set[str] = set()
         self.differences: dict[str, str] = {}
 
     async def check(self) -> None:
@@ -113,7 +114,26 @@ class Bookkeeping:
             if state.state != "running":
                 continue
             balance = await self._deliverer.in_store(deps.deliveries.balance, state.id)
+            dead = sum(number for (_, term), number in balance.rows.items() if term == Term.DEAD)
+            gauge("tabard_delivery_dead", dead, destination=state.id)
             self._tell(state.id, check_books(state.id, balance) or await self._check_ranges(state.id))
+
+    async def count_before_start(self) -> None:
+        """Counts once what was stored before a new destination began, in small reads beside delivery."""
+        for outlet in list(self._deliverer.outlets.values()):
+            live = outlet.served[0].consumer
+            if live.id in self._counted:
+                continue
+            state = await self._deliverer.in_store(self._deliverer.deps.deliveries.consumer, live.id)
+            books = await self._deliverer.in_store(self._deliverer.deps.deliveries.books, live.id)
+            if state is not None and not any(Term.BEFORE_START in book.terms for book in books):
+                pages = await self._deliverer.feed.call(lambda reader, state=state: before_start(state, reader))
+                total: dict[str, int] = {}
+                while page := await self._deliverer.feed.call(lambda _reader, pages=pages: next(pages, None)):
+                    for source, number in page.items():
+                        total[source] = total.get(source, 0) + number
+                live.stood_before_start(total)
+            self._counted.add(live.id)
 
     async def _check_ranges(self, consumer: str) -> Difference | None:
         deps = self._deliverer.deps

@@ -40,6 +40,10 @@ class Ledger:
         opened.add(entry.source, new, 1)
         self._reason(entry, new)
 
+    def stood_before_start(self, source: str, number: int) -> None:
+        """So many messages of a source were stored before the cursor's first place."""
+        self._open(NO_PARTITION).add(source, Term.BEFORE_START, number)
+
     def keep(self, row: Row) -> None:
         """A row as it is now."""
         self._rows[row.position] = row

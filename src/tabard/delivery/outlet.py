@@ -5,8 +5,9 @@ dead destination costs the others nothing.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tabard.clock import Clock
@@ -36,6 +37,8 @@ class Served:
     bucket: Bucket | None = None
     reader: asyncio.Task[None] | None = None
     is_read: bool = False
+    ended: bool = False
+    more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_done(self) -> bool:
         """Whether a replay has ended: everything is read, and nothing is under way."""
@@ -55,7 +58,6 @@ class Outlet:
         self._clock = clock
         self._retry_after_max_s = retry_after_max_s
         self._hurry = hurry
-        self._more = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -74,7 +76,13 @@ class Outlet:
     async def remove(self, served: Served) -> None:
         """Ends a consumer's reading; what is under way finishes."""
         self.served.remove(served)
-        await _cancelled(served.reader)
+        await self._end_reading([served])
+
+    async def _end_reading(self, ended: list[Served]) -> None:
+        for served in ended:
+            served.ended = True
+            served.more.set()
+        await asyncio.gather(*(served.reader for served in ended if served.reader))
 
     def reconfigure(self, compiled: Compiled) -> None:
         """Goes on with a changed configuration; the next probe goes at once."""
@@ -87,31 +95,32 @@ class Outlet:
         self.wake()
 
     def wake(self) -> None:
-        """New messages, or room for them: goes on."""
-        self._more.set()
+        """New messages, or another configuration: goes on."""
+        self.make_room()
         self.pump()
 
     def make_room(self) -> None:
         """A commit has taken entries out of the way: reading goes on."""
-        self._more.set()
+        for served in self.served:
+            served.more.set()
 
     async def close(self, grace_s: float) -> None:
         """Ends reading, lets what is under way finish for that long, then breaks it off."""
         self._closed = True
         if self._timer:
             self._timer.cancel()
-        for served in self.served:
-            await _cancelled(served.reader)
+        await self._end_reading(self.served)
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
-        for task in list(self._tasks):
-            await _cancelled(task)
+            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     # --- reading --------------------------------------------------------------------------------------------------
 
     async def _read(self, served: Served) -> None:
-        while True:
-            self._more.clear()
+        while not served.ended:
+            served.more.clear()
             room = served.consumer.room()
             items = await self._feed.take(served.seat, min(room, CHUNK)) if room else ()
             if served.end is not None:
@@ -128,7 +137,7 @@ class Outlet:
                 if served.consumer.is_pressed():
                     self._hurry()
             else:
-                await _wait(self._more, IDLE_S)
+                await _wait(served.more, IDLE_S)
 
     async def _learn(self, consumer: Consumer, items: Any) -> None:
         needless = consumer.needless
@@ -237,21 +246,10 @@ class Outlet:
             logger().warning("delivery.destination.paused", destination=instance.name, why=breaker.why)
         elif was_open and not breaker.is_open:
             logger().info("delivery.destination.resumed", destination=instance.name)
-            self._more.set()
+            self.make_room()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
-
-
-async def _cancelled(task: asyncio.Task[None] | None) -> None:
-    if task is None:
-        return
-    task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

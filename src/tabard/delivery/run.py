@@ -16,6 +16,7 @@ STATUS_S: Final = 1.0
 PRUNE_S: Final = 60.0
 CHECK_S: Final = 300.0
 ERASE_S: Final = 600.0
+COUNT_S: Final = 5.0
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
@@ -37,6 +38,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         asyncio.create_task(_every(STATUS_S, tell, stop)),
         asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer), stop)),
         asyncio.create_task(_every(ERASE_S, lambda: erase(deliverer), stop)),
+        asyncio.create_task(_every(COUNT_S, bookkeeping.count_before_start, stop)),
         asyncio.create_task(_every(CHECK_S, bookkeeping.check, stop)),
     ]
     await asyncio.gather(*duties)

@@ -69,7 +69,7 @@ async def test_a_signed_request_carries_what_a_receiver_needs_to_verify_it(tmp_p
 
 
 async def test_chaos_loses_nothing_keeps_order_and_doubles_only_what_nobody_could_know(tmp_path: Path) -> None:
-    number, people = 300, 40
+    number, people = 200, 40
     faults = {
         Fault.TOO_MANY: 0.01, Fault.SERVER_ERROR: 0.05, Fault.HANG: 0.01, Fault.RESET: 0.04, Fault.HALF: 0.03,
         Fault.GARBAGE: 0.03, Fault.DRIP: 0.01, Fault.LATE: 0.01,
@@ -172,7 +172,8 @@ async def test_one_dead_destination_does_not_slow_nineteen_others(tmp_path: Path
         instances = [
             webhook(dead.url if index == 7 else good.url, id=f"d{index}", name=f"h{index}") for index in range(20)
         ]
-        async with delivering(tmp_path, messages, MemoryWorkspace(instances)) as running:
+        patient = Settings(egress_private=True, delivery_timeout_s=20)
+        async with delivering(tmp_path, messages, MemoryWorkspace(instances), settings=patient) as running:
             began = asyncio.get_running_loop().time()
             messages.add(stored(offset) for offset in range(1, number))
             for index in (each for each in range(20) if each != 7):
@@ -322,3 +323,89 @@ async def test_an_instance_that_cannot_work_is_named_and_the_others_go_on(tmp_pa
             told = status(running.deliverer, running.bookkeeping)["destinations"]
     assert told["d2"]["state"] == "unusable"
     assert "broken" in told["d2"]["why"]
+
+
+async def test_a_destination_that_starts_now_leaves_the_past_alone_and_counts_it(tmp_path: Path) -> None:
+    messages = plain(1_500)
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url, start="now")])) as running:
+            messages.add(stored(offset) for offset in range(1_500, 1_510))
+            await running.until_ended(10)
+            await running.bookkeeping.count_before_start()
+            terms = await running.terms()
+            await running.bookkeeping.check()
+    assert terms == {"before_start": 1_500, "taken": 10, "delivered": 10}
+    assert running.bookkeeping.differences == {}
+    assert sorted(hook.message_ids) == sorted(f"m1-{offset}" for offset in range(1_500, 1_510))
+
+
+async def test_a_destination_may_start_at_a_time(tmp_path: Path) -> None:
+    messages = MemoryMessages().add(stored(offset, received_at=1_767_225_600_000 + offset) for offset in range(100))
+    async with FaultyDestination() as hook:
+        instance = webhook(hook.url, start="2026-01-01T00:00:00.060Z")
+        async with delivering(tmp_path, messages, MemoryWorkspace([instance])) as running:
+            await running.until_ended(40)
+            await running.bookkeeping.count_before_start()
+            assert await running.terms() == {"before_start": 60, "taken": 40, "delivered": 40}
+    assert len(hook.taken) == 40
+
+
+async def test_a_mapping_that_cannot_be_met_is_a_dead_letter_that_names_the_field(tmp_path: Path) -> None:
+    instance = webhook(
+        "",
+    )
+    only_traits = msgspec.structs.replace(instance.subscriptions[0], mapping={"data": {"@path": "$.properties"}})
+    messages = MemoryMessages().add([stored(0), stored(1, properties={"a": 1})])
+    async with FaultyDestination() as hook:
+        instance = msgspec.structs.replace(instance, settings={"url": hook.url}, subscriptions=(only_traits,))
+        async with delivering(tmp_path, messages, MemoryWorkspace([instance])) as running:
+            terms = await running.until_ended(2)
+            letters = await running.deliverer.in_store(running.store.dead_letters, "d1", 10)
+    assert terms == {"taken": 2, "delivered": 1, "dead": 1}
+    assert (letters[0].code, letters[0].reason) == ("payload_invalid", "Send: data: is required")
+
+
+async def test_a_rate_limit_is_kept_and_nothing_becomes_a_row_for_waiting(tmp_path: Path) -> None:
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url, rate_per_s=50)])
+        async with delivering(tmp_path, plain(60, people=60), workspace) as running:
+            await running.until_ended(60)
+            consumer = running.deliverer.outlets["d1"].served[0].consumer
+            assert consumer.holds() == (0, 0)
+    assert hook.taken[-1].at_s - hook.taken[0].at_s >= 59 / 50 * 0.95
+
+
+async def test_retry_after_rests_the_whole_destination(tmp_path: Path) -> None:
+    async with FaultyDestination(faults={Fault.TOO_MANY: 1.0}, retry_after="1") as hook:
+        async with delivering(tmp_path, plain(20, people=20), MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until(lambda: hook.requests >= 8)
+            await asyncio.sleep(0.3)
+            asked = hook.requests
+            hook.faults = {}
+            await running.until_ended(20)
+    assert asked == 8
+    assert len(hook.taken) == 20
+
+
+async def test_a_corrected_configuration_takes_effect_within_a_second_and_a_disabled_one_filters(
+    tmp_path: Path,
+) -> None:
+    messages = plain(5)
+    async with FaultyDestination() as old, FaultyDestination() as new:
+        workspace = MemoryWorkspace()
+        workspace.put(webhook(old.url))
+        async with delivering(tmp_path, messages, workspace) as running:
+            await running.until_ended(5)
+            workspace.put(webhook(new.url, version=2))
+            await running.turn()
+            messages.add([stored(5)])
+            await running.until_ended(6)
+            workspace.put(webhook(new.url, version=3, enabled=False))
+            await running.turn()
+            messages.add([stored(6)])
+            terms = await running.until_ended(7)
+            workspace.put()
+            await running.turn()
+            assert running.deliverer.outlets == {}
+    assert (len(old.taken), new.message_ids) == (5, ["m1-5"])
+    assert terms == {"taken": 7, "delivered": 6, "filtered": 1}
