@@ -6,6 +6,7 @@ from tabard.destinations.kit.errors import AuthenticationFailed, Filtered, HttpE
 from tests.integration.destinations.sending import identify, sender, track
 from tests.integration.destinations.vendors.customerio import TrackApi
 from tests.integration.destinations.vendors.stand_in import TIMEOUT_S, Fault
+from tests.unit.destinations.catalog.bench import bench
 
 
 async def test_an_anonymous_visitor_who_identifies_later_keeps_the_events() -> None:
@@ -88,7 +89,7 @@ async def test_a_batch_with_bad_items_delivers_the_good_ones_and_names_the_bad()
 
 async def test_the_largest_batch_delivery_makes_is_within_the_vendors_limit() -> None:
     api = TrackApi()
-    action = sender("customerio", None).destination.action("createUpdatePerson")  # type: ignore[arg-type]
+    action = bench("customerio").destination.action("createUpdatePerson")
     bio = {f"p{number}": "x" * 900 for number in range(action.batch_bytes // action.batch_size // 930)}
     async with api.running() as send:
         outcomes = await sender("customerio", send).many(

@@ -23,6 +23,8 @@ _DATA = Field(
     description="Data of the event, for conditions and messages.",
     default={"@path": "$.properties"},
 )
+_WHO = {"id": PERSON_ID, "anonymous_id": ANONYMOUS_ID}
+_WHAT = {"event_id": _EVENT_ID, "timestamp": TIMESTAMP, "data": _DATA, "convert_timestamp": CONVERT_TIMESTAMP}
 
 
 def _event(action: str, name_key: str) -> BuildEntity:
@@ -52,8 +54,7 @@ TRACK_EVENT = entity_action(
     default_subscription='type = "track"',
     build=_event("event", "name"),
     fields={
-        "id": PERSON_ID,
-        "anonymous_id": ANONYMOUS_ID,
+        **_WHO,
         "name": Field(
             label="Event name",
             type="string",
@@ -61,10 +62,7 @@ TRACK_EVENT = entity_action(
             required=True,
             default={"@path": "$.event"},
         ),
-        "event_id": _EVENT_ID,
-        "timestamp": TIMESTAMP,
-        "data": _DATA,
-        "convert_timestamp": CONVERT_TIMESTAMP,
+        **_WHAT,
     },
 )
 
@@ -76,8 +74,7 @@ TRACK_PAGE_VIEW = entity_action(
     default_subscription='type = "page"',
     build=_event("page", "url"),
     fields={
-        "id": PERSON_ID,
-        "anonymous_id": ANONYMOUS_ID,
+        **_WHO,
         "url": Field(
             label="Page URL",
             type="string",
@@ -85,10 +82,7 @@ TRACK_PAGE_VIEW = entity_action(
             required=True,
             default=first_of("$.properties.url", "$.context.page.url", "$.name"),
         ),
-        "event_id": _EVENT_ID,
-        "timestamp": TIMESTAMP,
-        "data": _DATA,
-        "convert_timestamp": CONVERT_TIMESTAMP,
+        **_WHAT,
     },
 )
 
@@ -99,8 +93,7 @@ TRACK_SCREEN_VIEW = entity_action(
     default_subscription='type = "screen"',
     build=_event("screen", "name"),
     fields={
-        "id": PERSON_ID,
-        "anonymous_id": ANONYMOUS_ID,
+        **_WHO,
         "name": Field(
             label="Screen name",
             type="string",
@@ -108,10 +101,7 @@ TRACK_SCREEN_VIEW = entity_action(
             required=True,
             default={"@path": "$.name"},
         ),
-        "event_id": _EVENT_ID,
-        "timestamp": TIMESTAMP,
-        "data": _DATA,
-        "convert_timestamp": CONVERT_TIMESTAMP,
+        **_WHAT,
     },
 )
 
