@@ -60,12 +60,12 @@ def make_segment(host: str) -> Any:
 
 
 CONTENDERS: dict[str, tuple[Callable[[str], Any], int]] = {
-    "customerio-cdp-analytics (memory, can lose)": (make_customerio, CALLS),
-    "segment-analytics-python (memory, can lose)": (make_segment, CALLS),
+    "customerio-cdp-analytics (memory)": (make_customerio, CALLS),
+    "segment-analytics-python (memory)": (make_segment, CALLS),
     "tabard-client, spool (default)": (make_ours, CALLS),
     "tabard-client, spool, server down": (lambda _: make_ours("http://127.0.0.1:9"), CALLS),
     "tabard-client, spool, durable=True": (lambda host: make_ours(host, durable=True), CALLS_DURABLE),
-    "tabard-client, memory only (can lose)": (
+    "tabard-client, memory (can lose)": (
         lambda host: make_ours(host, memory_only_can_lose=True, max_queue_size=2 * CALLS),
         CALLS,
     ),

@@ -30,7 +30,7 @@ def complete(message: dict[str, object], *, now: datetime, new_id: str) -> None:
     message["anonymousId"] = _id(message, "anonymousId")
     fill_in(message)
     context = message["context"]
-    message["context"] = {**context, "library": LIBRARY} if isinstance(context, Mapping) else {}
+    message["context"] = {**context, "library": dict(LIBRARY)} if isinstance(context, Mapping) else {}
     message["timestamp"] = _timestamp(message["timestamp"], now)
     message["messageId"] = _id(message, "messageId") or new_id
     _check(message)
