@@ -7,7 +7,7 @@ from tabard.identity.identifiers import Kind, usable
 from tabard.identity.words import say
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
 from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
-from tabard.storage.sqlite.store_graph import Class, Graph
+from tabard.storage.sqlite.store_graph import EVIDENCE_SHOWN, Class, Graph
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import decoded_body
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node
@@ -66,10 +66,10 @@ class Explainer:
         owner = self._graph.owner_of(whole)
         if owner is None:
             return
-        for high, _, _, position in self._run(SQL["claims_on"], (member.id,)):
-            if high == owner:
-                kind = "device" if member.kind == Kind.ANON else "email"
-                yield self._reason(kind, member, self._node(high), position)
+        claim = self._run(SQL["claim_of"], (member.id, owner)).fetchone()
+        if claim is not None:
+            kind = "device" if member.kind == Kind.ANON else "email"
+            yield self._reason(kind, member, self._node(owner), claim[0])
 
     def _apart(self, members: list[Node]) -> Iterator[Reason]:
         inside = {member.id for member in members}
@@ -83,18 +83,18 @@ class Explainer:
     def _void_class(self, member: Node) -> Iterator[Reason]:
         limit = self._reader.rules.max_alias
         if len(self._graph.component(member.id)) > limit:
-            for x, y, _, _, position in self._run(SQL["edges_touching"], (member.id,)):
+            for x, y, _, _, position in self._run(SQL["edges_touching"], (member.id, EVIDENCE_SHOWN)):
                 yield self._reason("class_too_large", self._node(x), self._node(y), position, limit=limit)
 
     def _other_claimants(self, member: Node, inside: set[int]) -> Iterator[Reason]:
         whole = self._graph.class_of(member.id)
         owner = self._graph.owner_of(whole)
-        for high, _, _, position in self._run(SQL["claims_on"] + " LIMIT 20", (member.id,)):
+        for high, _, _, position in self._run(SQL["claims_on"], (member.id, EVIDENCE_SHOWN)):
             if high not in inside:
                 yield self._unowned(member, self._node(high), owner, position)
 
     def _lost_claims(self, member: Node, inside: set[int]) -> Iterator[Reason]:
-        for low, _, _, _, position in self._run(SQL["lows"] + " LIMIT 1000", (member.id,)):
+        for low, _, _, _, position in self._run(SQL["lows"], (member.id, EVIDENCE_SHOWN)):
             if low not in inside:
                 node = self._node(low)
                 yield self._unowned(node, member, self._graph.owner_of(self._graph.class_of(low)), position)

@@ -13,6 +13,8 @@ from tabard.identity.rules import Rules, Stamp, owner, survivor
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_nodes import EDGE, HIGH, LOW, Node
 
+EVIDENCE_SHOWN = 100
+
 Class = tuple[int, ...]
 """The identifiers of one alias class, sorted."""
 
@@ -117,10 +119,10 @@ class Graph:
         return False
 
     def evidence_of(self, one: int) -> dict[str, list[Any]]:
-        """Every claim and edge that touches an identifier, as rows, at most a thousand of each kind, to be shown."""
+        """The claims and edges that touch an identifier, as rows, at most 100 of each kind, to be shown."""
         run = self._database.execute
         return {
-            "claimed_by": run(SQL["claims_on"] + " LIMIT 1000", (one,)).fetchall(),
-            "claims": run(SQL["lows"] + " LIMIT 1000", (one,)).fetchall(),
-            "edges": run(SQL["edges_touching"], (one,)).fetchall(),
+            "claimed_by": run(SQL["claims_on"], (one, EVIDENCE_SHOWN)).fetchall(),
+            "claims": run(SQL["lows"], (one, EVIDENCE_SHOWN)).fetchall(),
+            "edges": run(SQL["edges_touching"], (one, EVIDENCE_SHOWN)).fetchall(),
         }

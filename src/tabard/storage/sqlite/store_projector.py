@@ -10,7 +10,7 @@ from tabard.identity.rules import Rules
 from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_graph import Graph
 from tabard.storage.sqlite.store_keys import SQL, Keys, ids
-from tabard.storage.sqlite.store_nodes import EDGE, Node, Nodes
+from tabard.storage.sqlite.store_nodes import Node, Nodes
 
 NOBODY: Final = 0
 """The root of an identifier that is in no profile."""
@@ -45,13 +45,15 @@ class Projector:
         return len(marks)
 
     def _affected(self, marks: dict[int, str]) -> dict[int, str]:
-        """The marked, their alias components and all of the profiles they were published under."""
+        """The marked, their classes and all of the profiles they were published under.
+
+        That is everybody whose root may have changed: who was joined and is no longer was published with a marked one,
+        and who is joined now is in its class.
+        """
         affected = dict(marks)
         olds: set[int] = set()
         for number, cause in marks.items():
-            node = self._nodes.by_id(number)
-            around = self._graph.component(number) if node.flags & EDGE else (number,)
-            for one in around:
+            for one in self._graph.class_of(number):
                 affected.setdefault(one, cause)
                 if self._nodes.by_id(one).profile != NOBODY:
                     olds.add(self._nodes.by_id(one).profile)

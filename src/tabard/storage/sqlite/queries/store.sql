@@ -62,9 +62,9 @@ DELETE FROM claim WHERE low = ? AND high = ? RETURNING kind
 -- name: lows_of_kind
 SELECT low FROM claim WHERE high = ? AND kind = ?
 -- name: lows
-SELECT low, kind, t, m, position FROM claim WHERE high = ?
+SELECT low, kind, t, m, position FROM claim WHERE high = ? LIMIT ?
 -- name: claims_on
-SELECT high, t, m, position FROM claim WHERE low = ?
+SELECT high, t, m, position FROM claim WHERE low = ? LIMIT ?
 -- name: claimants
 SELECT c.high, c.t, c.m, n.kind FROM claim c JOIN node n ON n.id = c.high
 WHERE c.low = ?1 AND (CASE c.kind WHEN 0 THEN n.devices ELSE n.emails END) <= ?2 LIMIT ?3
@@ -109,7 +109,7 @@ INSERT INTO tally VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (name, source, key) DO UPDATE SET n = n + excluded.n, sample = coalesce(sample, excluded.sample)
 -- name: edges_touching
 SELECT x, y, t, m, position FROM edge WHERE x = ?1
-UNION ALL SELECT x, y, t, m, position FROM edge WHERE y = ?1 LIMIT 1000
+UNION ALL SELECT x, y, t, m, position FROM edge WHERE y = ?1 LIMIT ?2
 -- name: profile_rows
 SELECT root, members FROM profile WHERE root IN carray(?)
 -- name: all_profiles
@@ -195,3 +195,5 @@ INSERT INTO node_key_new VALUES (?, ?)
 INSERT INTO node_key SELECT key, value FROM node_key_new WHERE key BETWEEN ?1 AND ?2 ORDER BY key
 -- name: moved_node_keys
 DELETE FROM node_key_new WHERE key BETWEEN ?1 AND ?2
+-- name: claim_of
+SELECT position FROM claim WHERE low = ? AND high = ?
