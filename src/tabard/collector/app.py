@@ -4,8 +4,6 @@
 the commit is done: at this rate a task and a future for each request would cost more than the rest of the way.
 """
 
-import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from tabard.clock import Clock
@@ -13,28 +11,16 @@ from tabard.collector.accept import Sender, accept, first_item_key, open_batch, 
 from tabard.collector.addresses import Addresses
 from tabard.collector.batcher import Batcher
 from tabard.collector.body import unpack
-from tabard.collector.browser import BrowserFiles
 from tabard.collector.cors import preflight_headers, readable_by
 from tabard.collector.counts import Counts
+from tabard.collector.pages import GET, POST, Pages
 from tabard.collector.pending import Pending
 from tabard.collector.pixel import pixel_body
 from tabard.collector.rate import Rates, TooManyRequests
-from tabard.collector.ready import ReadyQuestion
 from tabard.collector.rejections import KeptRejection, RejectionStore
 from tabard.collector.request import Answer, Reply, Request
 from tabard.collector.respond import Responder
-from tabard.collector.routes import (
-    CALLS,
-    COUNTERS,
-    HEALTH,
-    METRICS,
-    PIXELS,
-    READY,
-    SOURCE_CONFIG,
-    Call,
-    settings_key,
-)
-from tabard.collector.settings_document import settings_document, source_config
+from tabard.collector.routes import CALLS, PIXELS, Call
 from tabard.collector.write_key import Entry, SourceReader, Sources
 from tabard.log.interface import LogUnavailable, LogWriter
 from tabard.message.limits import Limits
@@ -43,10 +29,7 @@ from tabard.message.rejection import Rejection
 from tabard.message.types import Trust
 from tabard.settings import Settings
 from tabard.telemetry.logging import logger
-from tabard.telemetry.metrics import exposition
 
-_METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
-_GET: Final = (b"GET", b"HEAD")
 _MODES: Final = {b"0": True, b"1": False}
 _PATH_BYTES_MAX: Final = 512
 _USER_AGENT_BYTES_MAX: Final = 512
@@ -76,19 +59,19 @@ class Door:
         self._clock = clock
         self._rates = Rates(clock)
         self.addresses = Addresses(settings, lambda: self.bound_url)
-        self._browser = BrowserFiles(self.sources, self.addresses, self.respond)
         self._limits = Limits(
             message_bytes_max=settings.message_bytes_max,
             batch_bytes_max=settings.batch_bytes_max,
             batch_items_max=settings.batch_items_max,
             json_depth_max=settings.json_depth_max,
         )
-        self._pages: dict[bytes, Callable[[Request, Reply], None]] = {
-            HEALTH: self._health,
-            READY: self._ready,
-            METRICS: self._metrics,
-            SOURCE_CONFIG: self._source_config,
-        }
+        self._pages = Pages(
+            sources=self.sources,
+            addresses=self.addresses,
+            respond=self.respond,
+            batcher=self.batcher,
+            counts=self.counts,
+        )
 
     def receive(self, request: Request, reply: Reply) -> None:
         """Answers a request through `reply`, exactly once. Never raises."""
@@ -196,29 +179,17 @@ class Door:
         if request.method == b"OPTIONS":
             reply(self.respond.preflight(preflight_headers(request)))
         elif (call := CALLS.get(path)) is not None:
-            self._if_post(request, reply, lambda: self._take(request, call, reply))
-        elif path == COUNTERS:
-            self._if_post(request, reply, lambda: reply(self.respond.success()))
-        elif (page := self._pages.get(path)) is not None:
-            self._if_get(request, reply, lambda: page(request, reply))
+            if request.method == b"POST":
+                self._take(request, call, reply)
+            else:
+                reply(self.respond.method_not_allowed((*POST, b"OPTIONS")))
         elif (pixel := PIXELS.get(path)) is not None:
-            self._if_get(request, reply, lambda: self._pixel(request, pixel, reply))
-        elif (key := settings_key(path)) is not None:
-            self._if_get(request, reply, lambda: self._settings(request, key, reply))
+            if request.method in GET:
+                self._pixel(request, pixel, reply)
+            else:
+                reply(self.respond.method_not_allowed((*GET, b"OPTIONS")))
         else:
-            reply(self._browser_file(request) or self.respond.not_found(path))
-
-    def _if_post(self, request: Request, reply: Reply, answer: Callable[[], None]) -> None:
-        if request.method == b"POST":
-            answer()
-        else:
-            reply(self.respond.method_not_allowed((b"POST", b"OPTIONS")))
-
-    def _if_get(self, request: Request, reply: Reply, answer: Callable[[], None]) -> None:
-        if request.method in _GET:
-            answer()
-        else:
-            reply(self.respond.method_not_allowed((*_GET, b"OPTIONS")))
+            self._pages.serve(request, reply)
 
     def _pixel(self, request: Request, call: Call, reply: Reply) -> None:
         def reply_with_image(answer: Answer) -> None:
@@ -233,50 +204,6 @@ class Door:
             self._refuse(request, call, None, refusal, request.url, reply_with_image)
         else:
             self._take(request, call, reply_with_image)
-
-    def _settings(self, request: Request, write_key: str, reply: Reply) -> None:
-        try:
-            entry = self.sources.by_key(write_key)
-            origin = readable_by(request, entry.source)
-        except Refused as refusal:
-            reply(self.respond.refused([refusal.rejection]))
-            return
-        document = settings_document(self.addresses.base_url(request), entry.write_key)
-        reply(self.respond.json(200, document, origin))
-
-    def _source_config(self, request: Request, reply: Reply) -> None:
-        try:
-            entry = self.sources.by_header(request) or self.sources.by_content(request)
-            origin = readable_by(request, entry.source)
-        except Refused as refusal:
-            reply(self.respond.refused([refusal.rejection]))
-            return
-        reply(self.respond.json(200, source_config(entry.source, entry.write_key), origin))
-
-    def _browser_file(self, request: Request) -> Answer | None:
-        try:
-            return self._browser.answer(request)
-        except Refused as refusal:
-            return self.respond.refused([refusal.rejection])
-
-    def _health(self, _request: Request, reply: Reply) -> None:
-        reply(self.respond.json(200, b'{"status":"ok"}'))
-
-    def _ready(self, _request: Request, reply: Reply) -> None:
-        self.batcher.submit(ReadyQuestion(self.respond, reply))
-
-    def _metrics(self, _request: Request, reply: Reply) -> None:
-        self.counts.flush()
-
-        def answer(page: asyncio.Future[bytes]) -> None:
-            problem = page.exception()
-            if problem is not None:
-                logger().error("collector.metrics.failed", problem=str(problem))
-                reply(self.respond.failed())
-                return
-            reply(self.respond.body(200, _METRICS_TYPE, page.result()))
-
-        asyncio.get_running_loop().run_in_executor(None, exposition).add_done_callback(answer)
 
 
 def _is_permissive(request: Request, call: Call, entry: Entry) -> bool:
