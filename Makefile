@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-CODE := src tests benchmarks clients/python
+CODE := src tests benchmarks demo clients/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format docs bench lock clean
+.PHONY: help setup run test check format docs demo bench lock clean
 
 help: ## List the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: setup ## Format the code and mend what ruff can mend
 
 docs: setup ## Write the reference pages that are made from the program (commands, settings, telemetry)
 	@$(BIN)/python -m tabard.commands.manual docs
+
+demo: setup ## A small shop on both clients, beside a Tabard of its own: http://127.0.0.1:7072
+	@$(BIN)/python -m demo
 
 bench: setup ## Measure against baselines in one run and print the tables
 	@$(BIN)/python -m benchmarks

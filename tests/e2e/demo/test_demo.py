@@ -1,0 +1,65 @@
+"""The demo tells its story: a visitor, a lead by e-mail, a customer by id, and one profile that holds all of it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tabard.testing.installation import eventually
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+NODE = HERE.parent / "sdks" / "node"
+
+pytestmark = pytest.mark.e2e
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo"], cwd=ROOT, env=os.environ | {"DEMO_PORT": str(port)}, stdout=subprocess.DEVNULL
+    )
+    try:
+        assert eventually(lambda: listens(port), within_s=40)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def test_a_visitor_becomes_a_lead_and_then_a_customer_with_one_profile(shop: str) -> None:
+    node, chromium = shutil.which("node"), shutil.which("chromium") or shutil.which("chromium-browser")
+    if not node or not chromium:
+        pytest.skip("needs Node.js and Chromium on PATH (Debian: apt-get install nodejs chromium)")
+    if not (NODE / "node_modules" / ".package-lock.json").exists():
+        subprocess.run(["npm", "ci", "--silent"], cwd=NODE, check=True, timeout=180)
+    done = subprocess.run([node, "shop.mjs", shop, chromium], cwd=HERE, check=True, capture_output=True, timeout=120)
+    story = json.loads(done.stdout)
+    anonymous, lead, customer = story["anonymous"], story["lead"], story["customer"]
+    assert anonymous["canonical"].startswith("anon:")
+    assert lead["canonical"] == "email:jane@example.com"
+    assert customer["canonical"].startswith("user:cust-")
+    assert set(anonymous["identifiers"]) < set(lead["identifiers"]) < set(customer["identifiers"])
+    assert customer["traits"]["favouriteColour"] == "red"
+    assert customer["traits"]["newsletter"] is True
+    assert customer["traits"]["plan"] == "customer"
