@@ -5,6 +5,7 @@ from typing import Any
 from tabard.destinations.catalog.customerio.entity import in_seconds, person_identifiers
 from tabard.destinations.catalog.customerio.fields import CONVERT_TIMESTAMP, REQUIRED_PERSON_ID
 from tabard.destinations.catalog.customerio.track_api import entity_action
+from tabard.destinations.catalog.customerio.triggers import DEVICE_DELETED, DEVICE_SAVED
 from tabard.destinations.kit.action import Call
 from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.field import Field
@@ -52,7 +53,7 @@ CREATE_UPDATE_DEVICE = entity_action(
     slug="createUpdateDevice",
     title="Create or Update Device",
     description="Adds a push device to a person, or changes it.",
-    default_subscription='type = "track" and event = "Device Created or Updated"',
+    default_subscription=DEVICE_SAVED,
     build=_saved_device,
     fields={
         "person_id": REQUIRED_PERSON_ID,
@@ -101,7 +102,7 @@ DELETE_DEVICE = entity_action(
     slug="deleteDevice",
     title="Delete Device",
     description="Removes a push device from a person.",
-    default_subscription='type = "track" and event = "Device Deleted"',
+    default_subscription=DEVICE_DELETED,
     build=_deleted_device,
     fields={"person_id": REQUIRED_PERSON_ID, "device_id": _TOKEN},
 )

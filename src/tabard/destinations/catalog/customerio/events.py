@@ -5,6 +5,7 @@ from typing import Any
 from tabard.destinations.catalog.customerio.entity import in_seconds, known_or_anonymous
 from tabard.destinations.catalog.customerio.fields import ANONYMOUS_ID, CONVERT_TIMESTAMP, PERSON_ID, TIMESTAMP
 from tabard.destinations.catalog.customerio.track_api import BuildEntity, entity_action, track_request
+from tabard.destinations.catalog.customerio.triggers import ORDINARY_EVENT, track_of
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Filtered, PayloadInvalid, raise_for_status
@@ -51,7 +52,7 @@ TRACK_EVENT = entity_action(
     slug="trackEvent",
     title="Track Event",
     description="An event of a known person, or of an anonymous one, kept until they are identified.",
-    default_subscription='type = "track"',
+    default_subscription=ORDINARY_EVENT,
     build=_event("event", "name"),
     fields={
         **_WHO,
@@ -124,7 +125,7 @@ REPORT_CONTENT_EVENT = entity_action(
     slug="reportContentEvent",
     title="Report Content Event",
     description="That an anonymous in-app message was seen or clicked.",
-    default_subscription='type = "track" and event = "Report Content Event"',
+    default_subscription=track_of("Report Content Event"),
     build=_content_event,
     fields={
         "anonymous_id": Field(
@@ -169,7 +170,7 @@ REPORT_DELIVERY_EVENT = Action(
     slug="reportDeliveryEvent",
     title="Report Delivery Event",
     description="What became of a message that Journeys sent.",
-    default_subscription='type = "track" and event = "Report Delivery Event"',
+    default_subscription=track_of("Report Delivery Event"),
     perform=_report_metric,
     fields={
         "delivery_id": Field(

@@ -12,59 +12,22 @@ from tabard.destinations.kit.errors import raise_for_status
 from tabard.destinations.kit.field import Field
 from tabard.destinations.kit.request import Send
 
-# Mobile apps send these whether or not they know a person and a push token: without both they are plain events.
-_WITH_DEVICE = "userId != null and context.device.token != null"
-_APP_STARTED = '(event = "Application Installed" or event = "Application Opened")'
-_APP_REMOVED = 'event = "Application Uninstalled"'
-_SEMANTIC_EVENTS = (
-    "Device Created or Updated",
-    "Device Deleted",
-    "Relationship Deleted",
-    "User Deleted",
-    "User Suppressed",
-    "User Unsuppressed",
-    "Object Deleted",
-    "Report Delivery Event",
-    "Report Content Event",
-)
-
-
-def _when(event: str) -> str:
-    return f'type = "track" and event = "{event}"'
-
-
-_ORDINARY_EVENT = " and ".join(
-    [
-        'type = "track"',
-        *(f'event != "{event}"' for event in _SEMANTIC_EVENTS),
-        f"not (({_APP_STARTED} or {_APP_REMOVED}) and {_WITH_DEVICE})",
-    ]
-)
-
-_PRESETS = (
-    Preset("Create or Update Person", "createUpdatePerson", 'type = "identify"'),
-    Preset(
-        "Create or Update Device",
-        "createUpdateDevice",
-        f'type = "track" and (event = "Device Created or Updated" or {_APP_STARTED} and {_WITH_DEVICE})',
-    ),
-    Preset(
-        "Delete Device",
-        "deleteDevice",
-        f'type = "track" and (event = "Device Deleted" or {_APP_REMOVED} and {_WITH_DEVICE})',
-    ),
-    Preset("Delete Relationship", "deleteRelationship", _when("Relationship Deleted")),
-    Preset("Delete Person", "deletePerson", _when("User Deleted")),
-    Preset("Delete Object", "deleteObject", _when("Object Deleted")),
-    Preset("Track Event", "trackEvent", _ORDINARY_EVENT),
-    Preset("Track Page View", "trackPageView", 'type = "page"'),
-    Preset("Track Screen View", "trackScreenView", 'type = "screen"'),
-    Preset("Create or Update Object", "createUpdateObject", 'type = "group"'),
-    Preset("Merge People", "mergePeople", 'type = "alias"'),
-    Preset("Suppress Person", "suppressPerson", _when("User Suppressed")),
-    Preset("Unsuppress Person", "unsuppressPerson", _when("User Unsuppressed")),
-    Preset("Report Delivery Event", "reportDeliveryEvent", _when("Report Delivery Event")),
-    Preset("Report Content Event", "reportContentEvent", _when("Report Content Event")),
+ACTIONS = (
+    people.CREATE_UPDATE_PERSON,
+    devices.CREATE_UPDATE_DEVICE,
+    devices.DELETE_DEVICE,
+    objects.DELETE_RELATIONSHIP,
+    people.DELETE_PERSON,
+    objects.DELETE_OBJECT,
+    events.TRACK_EVENT,
+    events.TRACK_PAGE_VIEW,
+    events.TRACK_SCREEN_VIEW,
+    objects.CREATE_UPDATE_OBJECT,
+    people.MERGE_PEOPLE,
+    people.SUPPRESS_PERSON,
+    people.UNSUPPRESS_PERSON,
+    events.REPORT_DELIVERY_EVENT,
+    events.REPORT_CONTENT_EVENT,
 )
 
 
@@ -111,24 +74,8 @@ destination = Destination(
             default="us",
         ),
     },
-    actions=(
-        people.CREATE_UPDATE_PERSON,
-        devices.CREATE_UPDATE_DEVICE,
-        devices.DELETE_DEVICE,
-        objects.DELETE_RELATIONSHIP,
-        people.DELETE_PERSON,
-        objects.DELETE_OBJECT,
-        events.TRACK_EVENT,
-        events.TRACK_PAGE_VIEW,
-        events.TRACK_SCREEN_VIEW,
-        objects.CREATE_UPDATE_OBJECT,
-        people.MERGE_PEOPLE,
-        people.SUPPRESS_PERSON,
-        people.UNSUPPRESS_PERSON,
-        events.REPORT_DELIVERY_EVENT,
-        events.REPORT_CONTENT_EVENT,
-    ),
-    presets=_PRESETS,
+    actions=ACTIONS,
+    presets=tuple(Preset(action.title, action.slug, action.default_subscription) for action in ACTIONS),
     test=check_credentials,
     on_delete=_delete_subject,
     # The Track API's fair-use limit, for live and historical data alike.

@@ -18,6 +18,7 @@ from tabard.destinations.catalog.customerio.fields import (
     object_type_id,
 )
 from tabard.destinations.catalog.customerio.track_api import entity_action
+from tabard.destinations.catalog.customerio.triggers import track_of
 from tabard.destinations.kit.action import Call
 from tabard.destinations.kit.errors import PayloadInvalid
 from tabard.destinations.kit.field import Field
@@ -105,7 +106,7 @@ DELETE_OBJECT = entity_action(
     slug="deleteObject",
     title="Delete Object",
     description="Deletes an object and its links to people.",
-    default_subscription='type = "track" and event = "Object Deleted"',
+    default_subscription=track_of("Object Deleted"),
     build=_deleted_object,
     fields={"object_id": _OBJECT_ID, "object_type_id": object_type_id("properties")},
 )
@@ -127,7 +128,7 @@ DELETE_RELATIONSHIP = entity_action(
     slug="deleteRelationship",
     title="Delete Relationship",
     description="Cuts the link between a person and an object.",
-    default_subscription='type = "track" and event = "Relationship Deleted"',
+    default_subscription=track_of("Relationship Deleted"),
     build=_deleted_relationship,
     fields={
         "person_id": PERSON_ID,

@@ -18,6 +18,7 @@ from tabard.destinations.catalog.customerio.fields import (
     object_type_id,
 )
 from tabard.destinations.catalog.customerio.track_api import BuildEntity, entity_action
+from tabard.destinations.catalog.customerio.triggers import track_of
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Filtered, PayloadInvalid
@@ -120,7 +121,7 @@ def _semantic(slug: str, title: str, description: str, *, action: str, event: st
         slug=slug,
         title=title,
         description=description,
-        default_subscription=f'type = "track" and event = "{event}"',
+        default_subscription=track_of(event),
         build=_about_a_person(action),
         fields={"person_id": REQUIRED_PERSON_ID},
     )
