@@ -187,13 +187,11 @@ def _find(workspace: SqliteWorkspace, name: str) -> DestinationInstance:
 def _settings(pairs: tuple[str, ...], desk: DestinationDesk, kind: str) -> dict[str, Any]:
     """The settings as given; JSON where the field is an object or a list. Unknown names are refused."""
     fields = desk.kind(kind).settings
-    found: dict[str, Any] = {}
-    for key, value in map(_pair, pairs):
+    found = dict(map(_pair, pairs))
+    for key in found:
         if key not in fields:
             raise DeclarationInvalid(f"a {kind} has no setting {key!r}; it has {', '.join(fields)}")
-        is_json = fields[key].type == "object" or fields[key].multiple
-        found[key] = _plain(value) if is_json else value
-    return found
+    return desk.read_settings(kind, found)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -106,8 +106,14 @@ def failure_of(problem: Exception) -> Failure | None:
             return Failure(str(getattr(problem, "code", "log_failed")), str(problem), EXIT_INSTALLATION)
         if kind.__name__ in _NAMED:
             code, exit_code = _NAMED[kind.__name__]
-            return Failure(code, str(problem), exit_code)
+            return Failure(code, _sentence(problem), exit_code)
     return None
+
+
+def _sentence(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.filename:
+        return f"{problem.filename}: {problem.strerror}"
+    return str(problem)
 
 
 def show_failure(failure: Failure, *, as_json: bool) -> int:

@@ -1,6 +1,8 @@
 """`tabard serve`: everything in one command."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import click
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import example
+from tabard.commands.frame import CommandFailed, example
 from tabard.commands.role_options import settings_of, settings_options
 from tabard.compose.exclusive import exclusive
 from tabard.compose.first_start import Opened, open_or_make
@@ -27,11 +29,13 @@ def serve(**options: Any) -> None:
     """Start everything: collector, resolver, deliverer and web.
 
     Each runs as a process of its own; one that dies or hangs is started again. SIGTERM stops them in order. The first
-    start makes the data folder with a source "default" and prints its write key and the admin token once.
+    start makes the data folder with a source "default" and prints its write key and the admin token once. Sources and
+    destinations of the --config file are applied at each start.
     """
     settings = settings_of(options)
     logging.configure(as_json=settings.log_json, level=settings.log_level, role="supervisor")
     opened = open_or_make(Path(settings.data), os.environ, SystemClock())
+    _apply(options["config"], settings)
     run = opened.installation.run
     with (
         exclusive(run / "serve.lock", "`tabard serve`"),
@@ -48,6 +52,16 @@ def serve(**options: Any) -> None:
             hung_after_s=settings.role_hung_s,
             on_ready=lambda: _announce(settings, opened),
         ).run()
+
+
+def _apply(config: Path | None, settings: Settings) -> None:
+    """Makes the workspace as the file says, in a process that ends: the supervisor stays small."""
+    if config is None:
+        return
+    command = [sys.executable, "-m", "tabard", "apply", str(config), "--data", settings.data]
+    done = subprocess.run(command, stdout=sys.stderr, check=False)  # noqa: S603 (our own command line)
+    if done.returncode:
+        raise CommandFailed("not_applied", f"{config} could not be applied, see above", done.returncode)
 
 
 def _roles(settings: Settings, config: Path) -> list[Role]:

@@ -3,6 +3,8 @@
 import secrets
 from collections.abc import Iterable
 
+import msgspec
+
 from tabard.clock import Clock
 from tabard.compose.destinations import DestinationDesk
 from tabard.storage.sqlite.workspace import SqliteWorkspace
@@ -34,6 +36,13 @@ def planned(
         new_key=new_write_key,
         now_ms=clock.now_ms(),
     )
+    destinations = declared.destinations
+    if destinations is not None:
+        read = tuple(
+            msgspec.structs.replace(each, settings=desk.read_settings(each.destination, each.settings))
+            for each in destinations
+        )
+        declared = msgspec.structs.replace(declared, destinations=read)
     changes = plan(declared, present, prune=prune)
     for change in changes:
         if isinstance(change.after, DestinationInstance):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -89,6 +89,14 @@ class DestinationDesk:
         except KeyError as problem:
             raise DeclarationInvalid(str(problem.args[0])) from problem
 
+    def read_settings(self, slug: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings as declared or given in a shell: JSON in a text where the field is an object or a list."""
+        fields = self.kind(slug).settings
+        return {
+            key: _read(value) if key in fields and (fields[key].type == "object" or fields[key].multiple) else value
+            for key, value in settings.items()
+        }
+
     def opened(self, instance: DestinationInstance) -> DestinationInstance:
         """The instance with its secrets in plain, for comparing and checking; never to be stored or shown."""
         return msgspec.structs.replace(instance, settings=self._keys.open_settings(instance.settings))
@@ -102,6 +110,15 @@ class DestinationDesk:
         return msgspec.structs.replace(
             plain, settings=self._keys.seal_settings(plain.settings, self.secret_fields(plain.slug))
         )
+
+
+def _read(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except msgspec.DecodeError:
+        return value
 
 
 class DestinationTestFailed(Exception):

@@ -105,9 +105,14 @@ def _destination_change(declared: DestinationDeclared, present: Present, source_
         if name not in source_ids:
             raise DeclarationInvalid(f"{place}: there is no source {name!r}; declare it or add it first")
     kept = before.settings if before else {}
-    for key, variable in declared.unset.items():
-        if key not in kept:
-            raise DeclarationInvalid(f"{place}: settings.{key}: the environment variable {variable} is not set")
+    missing = {key: variable for key, variable in declared.unset.items() if key not in kept}
+    if missing:
+        raise DeclarationInvalid(
+            "; ".join(
+                f"{place}: settings.{key}: the environment variable {variable} is not set"
+                for key, variable in missing.items()
+            )
+        )
     after = DestinationInstance(
         id=before.id if before else present.new_id("dst"),
         name=checked_name(declared.name),

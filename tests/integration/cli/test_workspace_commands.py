@@ -1,0 +1,211 @@
+"""Sources, destinations, apply and export through the command line, on a real data folder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from tabard.cli import main
+from tabard.clock import SystemClock
+from tabard.compose.first_start import open_or_make
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return open_or_make(tmp_path / "data", {}, SystemClock()).installation.data
+
+
+@pytest.fixture
+def run(data: Path) -> Run:
+    """Runs a command on the folder; its JSON document."""
+
+    def run(*words: str, code: int = 0, environ: dict[str, str] | None = None) -> Any:
+        result = CliRunner(env=environ).invoke(main, [*words, "--data", str(data), "--json"])
+        assert result.exit_code == code, result.output
+        assert result.stderr == ""
+        return json.loads(result.stdout)
+
+    return run
+
+
+def test_a_source_is_added_with_a_key_and_listed_rotated_disabled(run: Run) -> None:
+    made = run("source", "add", "shop", "--kind", "browser", "--permissive", "--origin", "https://shop.example")
+    assert (made["kind"], made["permissive"], made["origins"]) == ("browser", True, ["https://shop.example"])
+    assert len(made["writeKey"]) == 20
+    assert [each["name"] for each in run("source", "list")] == ["default", "shop"]
+    rotated = run("source", "rotate", "shop")
+    assert rotated["writeKey"] != made["writeKey"]
+    assert run("source", "disable", "shop")["enabled"] is False
+    assert run("source", "enable", "shop")["enabled"] is True
+
+
+def test_a_source_may_take_over_a_key_that_clients_have(run: Run) -> None:
+    assert run("source", "add", "old", "--write-key", "abc123")["writeKey"] == "abc123"
+    assert run("source", "add", "other", "--write-key", "abc123", code=2)["error"]["code"] == "name_taken"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name"),
+    [
+        (["source", "disable", "none"], 3, "source_unknown"),
+        (["source", "add", "default"], 2, "name_taken"),
+        (["source", "add", "a/b"], 2, "name_invalid"),
+        (["destination", "add", "nothing", "a"], 2, "declaration_invalid"),
+        (["destination", "add", "webhook", "a"], 2, "declaration_invalid"),
+        (["destination", "add", "webhook", "a", "--set", "urll=x"], 2, "declaration_invalid"),
+        (["destination", "add", "webhook", "a", "--set", "url=https://x", "--source", "no"], 2, "declaration_invalid"),
+        (["destination", "test", "none"], 3, "destination_unknown"),
+        (["apply", "none.yaml"], 3, "file_missing"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_named_and_changes_nothing(run: Run, words: list[str], code: int, name: str) -> None:
+    before = run("export")
+    assert run(*words, code=code)["error"]["code"] == name
+    assert run("export") == before
+
+
+def add_hook(run: Run) -> Any:
+    return run(
+        "destination", "add", "webhook", "crm", "--set", "url=https://crm.example/in", "--set", "secret=hush",
+        "--set", 'headers={"x-api-key": "k"}', "--source", "default", "--start", "beginning", "--option", "record=all",
+    )  # fmt: skip
+
+
+def test_a_destination_starts_with_its_presets_and_never_shows_its_secrets(run: Run, data: Path) -> None:
+    made = add_hook(run)
+    assert made["settings"]["url"] == "https://crm.example/in"
+    assert "hush" not in json.dumps([made, run("destination", "list"), run("export")])
+    assert [each["action"] for each in made["subscriptions"]] == ["send"]
+    assert made["options"] == {"record": "all"}
+    for path in (data / "workspace.db", data / "workspace.db-wal"):
+        assert not path.exists() or b"hush" not in path.read_bytes()
+
+
+def test_changing_one_setting_keeps_the_others_and_makes_a_new_version(run: Run) -> None:
+    add_hook(run)
+    changed = run("destination", "set", "crm", "--set", "url=https://crm.example/v2")
+    assert (changed["settings"]["url"], changed["version"]) == ("https://crm.example/v2", 2)
+    assert set(changed["settings"]) == {"url", "secret", "headers"}
+    assert run("destination", "disable", "crm")["version"] == 3
+    assert run("destination", "remove", "crm")["removed"] == "crm"
+    assert run("destination", "list") == []
+
+
+def test_an_export_can_be_applied_here_without_a_change_and_elsewhere_with_the_secrets(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    add_hook(run)
+    file = tmp_path / "tabard.yaml"
+    file.write_text(yaml.safe_dump(run("export", "--write-keys")))
+    assert run("apply", str(file))["changes"] == []
+
+    other = open_or_make(tmp_path / "other", {}, SystemClock()).installation.data
+    words = ["apply", str(file), "--prune", "--data", str(other), "--json"]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 2
+    message = json.loads(refused.stdout)["error"]["message"]
+    assert "CRM_SECRET" in message
+    assert "CRM_HEADERS" in message
+    secrets = {"CRM_SECRET": "hush", "CRM_HEADERS": '{"x-api-key": "k"}'}
+    applied = CliRunner(env=secrets).invoke(main, words)
+    assert applied.exit_code == 0, applied.output
+    changes = json.loads(applied.stdout)["changes"]
+    assert [(each["change"], each["name"]) for each in changes] == [("change", "default"), ("add", "crm")]
+
+
+def test_a_dry_run_shows_the_difference_and_changes_nothing(run: Run, tmp_path: Path) -> None:
+    add_hook(run)
+    document = run("export")
+    document["destinations"][0]["enabled"] = False
+    document["sources"].append({"name": "app"})
+    file = tmp_path / "tabard.yaml"
+    file.write_text(yaml.safe_dump(document))
+    shown = run("apply", str(file), "--dry-run")
+    assert shown["applied"] is False
+    assert [(each["change"], each["name"]) for each in shown["changes"]] == [("add", "app"), ("change", "crm")]
+    assert shown["changes"][1]["differences"] == ["enabled: True → False"]
+    assert [each["name"] for each in run("source", "list")] == ["default"]
+
+
+def test_one_wrong_destination_keeps_the_whole_file_from_being_applied(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "tabard.yaml"
+    file.write_text(
+        yaml.safe_dump(
+            {
+                "sources": [{"name": "app"}],
+                "destinations": [
+                    {
+                        "name": "crm",
+                        "destination": "webhook",
+                        "settings": {"url": "https://crm.example"},
+                        "subscriptions": [{"action": "send", "subscribe": 'type = "track" and'}],
+                    }
+                ],
+            }
+        )
+    )
+    assert run("apply", str(file), code=2)["error"]["code"] == "declaration_invalid"
+    assert [each["name"] for each in run("source", "list")] == ["default"]
+
+
+def test_every_setting_is_listed_with_its_value_and_origin() -> None:
+    result = CliRunner(env={"TABARD_COLLECTORS": "3"}).invoke(main, ["settings", "--json", "--log-level", "ERROR"])
+    document = json.loads(result.stdout)
+    assert (document["collectors"]["value"], document["collectors"]["origin"]) == (3, "environment")
+    assert (document["log_level"]["value"], document["log_level"]["origin"]) == ("ERROR", "flag")
+    assert document["web"]["origin"] == "default"
+
+
+def test_lines_are_imported_into_the_log_while_no_collector_runs_and_only_once(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "calls.jsonl"
+    lines = [json.dumps({"type": "identify", "userId": f"u{number}"}) for number in range(2500)]
+    file.write_text("\n".join([*lines, "no json", '{"type": "track", "userId": "u1"}', ""]) + "\n")
+    result = run("import", str(file), code=1)
+    assert (result["accepted"], result["rejected"]) == (2500, 2)
+    assert [(each["line"], each["code"]) for each in result["refused"]] == [
+        (2501, "invalid_json"),
+        (2502, "event_not_defined"),
+    ]
+    status = run("status")
+    assert status["log"]["partitions"] == [{"partition": 0, "start": 0, "end": 2500, "resolved": 0}]
+
+
+def test_a_control_is_kept_in_the_log_and_a_wrong_one_is_refused_by_name(run: Run) -> None:
+    assert run("profile", "suppress", "user:u1", "email:a@b.c")["position"] == "0:0"
+    assert run("profile", "split", "user:u1", "anon:a1")["position"] == "0:1"
+    assert run("profile", "suppress", "u1", code=2)["error"]["code"] == "usage"
+    assert run("profile", "split", "user:", "anon:a1", code=2)["error"]["code"] == "control_invalid"
+    deleted = run("profile", "delete", "user:u1", "--yes")
+    assert deleted["position"] == "0:2"
+    assert {"log", "rejections", "quarantine", "backups"} <= {each["place"] for each in deleted["stillHeld"]}
+
+
+def test_a_preview_prints_the_requests_or_why_there_are_none(tmp_path: Path) -> None:
+    call = tmp_path / "call.json"
+    call.write_text(json.dumps({"type": "identify", "userId": "u1", "integrations": {"All": False}}))
+    words = ["preview", "webhook", "--settings", "url=https://x.example/in", "--event", str(call), "--json"]
+    words += ["--data", str(tmp_path / "none")]
+    refused = CliRunner().invoke(main, words)
+    assert json.loads(refused.stdout)["refusals"][0]["reason"] == "filtered_by_integrations"
+    call.write_text(json.dumps({"type": "identify", "userId": "u1"}))
+    (request,) = json.loads(CliRunner().invoke(main, words).stdout)
+    assert (request["method"], request["url"]) == ("POST", "https://x.example/in")
+    assert json.loads(request["body"]) == {"type": "identify", "userId": "u1"}
+
+
+def test_the_examples_of_identity_resolve_from_the_command_line_as_written() -> None:
+    examples = json.loads((Path(__file__).parents[3] / "spec" / "identity" / "examples.json").read_text("utf-8"))
+    for example in examples[::5]:
+        lines = "\n".join(json.dumps(event) for event in example["events"])
+        limits = ",".join(f"{name}={value}" for name, value in example.get("config", {}).items())
+        words = ["resolve", "-", "--json", *(["--config", limits] if limits else [])]
+        result = CliRunner().invoke(main, words, input=lines)
+        assert json.loads(result.stdout) == example["expect"], example["name"]
