@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -124,5 +125,5 @@ def _chained(writes: list[tuple[Order, TraitWrite]]) -> list[TraitWrite]:
     ordered = [write for _, write in sorted(writes, key=lambda one: one[0], reverse=True)]
     return [
         TraitWrite(write.key, write.value, write.identifier, write.message, before)
-        for write, before in zip(ordered, [*ordered[1:], None], strict=True)
+        for write, before in zip_longest(ordered, ordered[1:])
     ]

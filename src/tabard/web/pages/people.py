@@ -176,10 +176,14 @@ def _readers(request: Request) -> Readers:
 
 
 def _as_of(request: Request, profile: Profile, instant_ms: int) -> Profile:
-    found = _readers(request).identity.as_of(profile.canonical, instant_ms)
-    if found is None:
-        raise Refused("not_found", f"{profile.canonical} was not known at {iso_ms(instant_ms)}", 404)
-    return found
+    """The profile then of the identifier asked for, or else of one that is the same person now."""
+    identity = _readers(request).identity
+    name = request.path_params["profile"]
+    for identifier in dict.fromkeys([name if ":" in name else profile.canonical, *profile.identifiers]):
+        found = identity.as_of(identifier, instant_ms)
+        if found is not None:
+            return found
+    raise Refused("not_found", f"{profile.canonical} was not known at {iso_ms(instant_ms)}", 404)
 
 
 def _recent(readers: Readers, limit: int) -> list[Profile]:

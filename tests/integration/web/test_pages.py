@@ -1,0 +1,214 @@
+"""The pages and their twins, as browsers and scripts ask for them."""
+
+import re
+import time
+from html.parser import HTMLParser
+from urllib.parse import quote
+
+import pytest
+
+from tabard.testing.installation import eventually
+from tests.integration.web.conftest import EVENTS, HOSTILE_ID, HOSTILE_MESSAGE, Site
+
+PERSON = "user:97980cfea0067"
+HOSTILE = quote(f"user:{HOSTILE_ID}", safe="")
+TWINS = {
+    "/messages": "/api/messages",
+    f"/messages/{quote(HOSTILE_MESSAGE, safe='')}": f"/api/trace/{quote(HOSTILE_MESSAGE, safe='')}",
+    "/people": "/api/profiles",
+    f"/people/{PERSON}": f"/api/profiles/{PERSON}",
+    f"/people/{HOSTILE}": f"/api/profiles/{HOSTILE}",
+    "/destinations": "/api/destinations",
+    "/rejections": "/api/rejections",
+    "/docs": "/openapi.json",
+}
+OPEN = {"/docs", "/openapi.json"}
+
+
+class Tags(HTMLParser):
+    """The elements of a page, with their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("page", TWINS)
+def test_a_stranger_is_sent_from_a_page_to_the_login_and_from_its_twin_with_a_named_401(
+    stranger: Site, page: str
+) -> None:
+    shown, twin = stranger.ask(page, Accept="text/html"), stranger.ask(TWINS[page])
+    if page in OPEN:
+        assert (shown.status, twin.status) == (200, 200)
+        return
+    assert (shown.status, shown.headers["location"]) == (303, "/login")
+    assert (twin.status, twin.json["code"]) == (401, "unauthorized")
+    assert twin.headers["www-authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize("page", TWINS)
+def test_a_page_and_its_twin_answer_with_strict_headers(visitor: Site, page: str) -> None:
+    for path in (page, TWINS[page]):
+        answer = visitor.ask(path)
+        assert answer.status == 200
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("page", TWINS)
+def test_whatever_clients_sent_a_page_has_no_code_but_ours(visitor: Site, page: str) -> None:
+    tags = Tags(visitor.ask(page).text).found
+    assert [attributes for tag, attributes in tags if tag == "script"] in (
+        [],
+        [{"src": "/static/live.js", "defer": None}],
+    )
+    assert not {tag for tag, _ in tags} & {"img", "svg", "iframe", "object", "b", "i", "style"}
+    assert not [name for _, attributes in tags for name in attributes if name.startswith("on") or name == "style"]
+    assert not [
+        href for _, attributes in tags if not (href := attributes.get("href") or "/").startswith(("/", "?", "#"))
+    ]
+
+
+def test_the_pages_show_what_their_twins_say(visitor: Site) -> None:
+    messages, page = visitor.ask("/api/messages?limit=200").json["messages"], visitor.ask("/messages?limit=200").text
+    assert len(messages) == EVENTS + 6
+    assert all(quote(row["messageId"], safe="") in page for row in messages)
+    (destination,) = visitor.ask("/api/destinations").json["destinations"]
+    books = destination["books"]
+    assert books["stored"] == EVENTS + 6
+    assert books["stored"] == books["before_start"] + books["taken"] + books["pending"]
+    assert books["taken"] == sum(
+        books[term] for term in ("delivered", "filtered", "parked", "dead", "erased", "expired")
+    )
+    assert f'<td class="number">{books["delivered"]}</td>' in visitor.ask("/destinations").text
+    (refused,) = visitor.ask("/api/rejections").json["rejections"]
+    assert (refused["code"], refused["index"], refused["sourceName"]) == ("event_not_defined", 0, "default")
+    assert refused["code"] in visitor.ask("/rejections").text
+    person, page = visitor.ask(f"/api/profiles/{PERSON}").json, visitor.ask(f"/people/{PERSON}").text
+    assert person["events"] == EVENTS + 4
+    assert all(identifier in page for identifier in person["identifiers"])
+    sentences = [reason["sentence"] for reason in visitor.ask(f"/api/profiles/{PERSON}/explain").json["together"]]
+    assert len(sentences) == 2
+    assert all(sentence in page for sentence in sentences)
+
+
+def test_a_trace_names_each_destination_s_outcome(admin: Site) -> None:
+    found = admin.ask(f"/api/trace/{quote(HOSTILE_MESSAGE, safe='')}").json
+    assert [row["message"]["properties"]["huge"] for row in found["messages"]] == [10**30]
+    assert [(row["name"], row["outcome"]) for row in found["deliveries"]] == [("crm", "delivered")]
+    missing = admin.ask("/api/trace/none")
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
+
+
+def test_messages_are_narrowed_by_type_and_source(admin: Site) -> None:
+    types = {row["type"] for row in admin.ask("/api/messages?type=identify&source=default").json["messages"]}
+    assert types == {"identify"}
+    assert admin.ask("/api/messages?source=nobody").json["messages"] == []
+
+
+def test_a_wrong_token_is_refused_and_the_right_one_opens_a_session_scripts_cannot_read(stranger: Site) -> None:
+    wrong = stranger.ask("/login", form={"token": "guess"})
+    assert (wrong.status, wrong.headers["location"], wrong.headers["set-cookie"]) == (303, "/login?wrong=1", None)
+    assert "not the admin token" in stranger.ask("/login?wrong=1", Accept="text/html").text
+    right = stranger.ask("/login", form={"token": stranger.tabard.admin_token})
+    assert right.headers["location"] == "/messages"
+    attributes = right.headers["set-cookie"].lower()
+    assert "httponly" in attributes
+    assert "samesite=strict" in attributes
+
+
+def test_a_session_that_is_forged_changed_or_over_opens_nothing(visitor: Site) -> None:
+    name, _, value = visitor.cookies.partition("=")
+    expiry, _, signature = value.partition(".")
+    forged = [
+        f"{int(expiry) + 60}.{signature}",
+        f"{expiry}.{'0' * 64}",
+        f"{int(time.time()) - 1}.{signature}",
+        "",
+        "\xe9.\xe9",
+    ]
+    for cookie in [*forged, f"{'9' * 5000}.{signature}", f"²{expiry}.{signature}"]:
+        visitor.cookies = f"{name}={cookie}".encode().decode("latin-1")
+        assert visitor.ask("/api/messages").status == 401, cookie[:40]
+
+
+def test_a_change_by_session_needs_the_form_s_token(visitor: Site) -> None:
+    for form in ({}, {"csrf": "guess"}, {"csrf": "\xe9"}):
+        answer = visitor.ask("/logout", form=form)
+        assert answer.status == 403
+        assert "csrf" in answer.text
+    control = b'{"type": "delete", "ids": ["user:97980cfea0067"]}'
+    refused = visitor.ask("/api/controls", form=control, Content_Type="application/json")
+    assert (refused.status, refused.json["code"]) == (403, "csrf")
+    token = re.search(r'name="csrf" value="([0-9a-f]+)"', visitor.ask("/messages").text)
+    assert token
+    answer = visitor.ask("/logout", form={"csrf": token[1]})
+    assert (answer.status, answer.headers["location"]) == (303, "/login")
+    assert 'tabard_session=""' in answer.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/nothing", 404, "not_found"),
+        ("/static/../app.py", 404, "not_found"),
+        ("/static/%2e%2e/app.py", 404, "not_found"),
+        ("/api/profiles/user:nobody", 404, "not_found"),
+        ("/api/profiles/group:acme", 404, "not_found"),
+        ("/api/profiles/nonsense", 404, "not_found"),
+        ("/api/profiles/what:ever", 404, "not_found"),
+        ("/api/profiles/%00", 404, "not_found"),
+        ("/api/profiles/user:%FF", 404, "not_found"),
+        ("/api/messages?limit=0", 400, "bad_request"),
+        ("/api/messages?limit=201", 400, "bad_request"),
+        ("/api/messages?limit=%C2%B2", 400, "bad_request"),
+        ("/api/messages?limit=" + "9" * 5000, 400, "bad_request"),
+        ("/api/messages?type=nothing", 400, "bad_request"),
+        (f"/api/profiles/{PERSON}?as_of=yesterday", 400, "bad_request"),
+        (f"/api/profiles/{PERSON}?as_of=2001-01-01", 404, "not_found"),
+        (f"/api/profiles/{PERSON}/timeline?before=-1", 400, "bad_request"),
+        (f"/api/profiles/{PERSON}/timeline?before={'9' * 30}", 400, "bad_request"),
+        ("/api/profiles?q=plan:pro&after=x", 400, "bad_request"),
+        ("/api/controls", 405, "method_not_allowed"),
+    ],
+)
+def test_every_refusal_is_named_in_the_one_shape(admin: Site, path: str, status: int, code: str) -> None:
+    answer = admin.ask(path)
+    assert (answer.status, answer.json["code"]) == (status, code)
+    assert answer.json.keys() == {"success", "code", "message", "meta"}
+    assert answer.json["meta"] == {"errors": [answer.json["message"]]}
+
+
+def test_a_browser_gets_its_refusals_as_pages(visitor: Site) -> None:
+    answer = visitor.ask("/people/user:nobody")
+    assert answer.status == 404
+    assert "<h1>not_found</h1>" in answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{", b'{"type": "forget"}', b'{"type": "delete"}', b'{"type": "delete", "ids": ["x"]}']
+)
+def test_what_is_no_control_is_refused_by_name(admin: Site, body: bytes) -> None:
+    answer = admin.ask("/api/controls", form=body)
+    assert (answer.status, answer.json["code"]) == (400, "bad_request")
+    assert answer.json["message"].startswith("not a control: ")
+
+
+def test_a_body_larger_than_any_form_is_refused_while_it_comes_in(stranger: Site) -> None:
+    answer = stranger.ask("/login", form=b"token=" + b"a" * 300_000, Content_Type="application/x-www-form-urlencoded")
+    assert (answer.status, answer.json["code"]) == (413, "too_large")
+
+
+def test_a_delete_stated_over_http_is_kept_and_hides_the_person(admin: Site) -> None:
+    admin.tabard.send("/v1/identify", {"userId": "leaver", "traits": {"email": "leaver@example.com"}})
+    assert eventually(lambda: admin.ask("/api/profiles/user:leaver").status == 200)
+    answer = admin.ask("/api/controls", form=b'{"type": "delete", "ids": ["user:leaver", "email:leaver@example.com"]}')
+    assert (answer.status, answer.json["position"].partition(":")[0]) == (200, "0")
+    assert eventually(lambda: admin.ask("/api/profiles/user:leaver").status == 404)
