@@ -36,6 +36,10 @@ _HUGE_INTEGER: Final = re.compile(rb"(?<![0-9.])[0-9]{309}")
 _SAMPLE_STEP: Final = 150
 _TWO_DIGITS: Final = re.compile(rb"[0-9][0-9]")
 
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -199,22 +203,22 @@ def _unreadable_batch(body: bytes, problem: Exception) -> Refused:
 def _require_sane(item: bytes, limits: Limits) -> None:
     """Raises `Refused` for what decodes here and fails later: too deep nesting, integers beyond any double."""
     opening = item.count(b"{") + item.count(b"[")
-    if opening > limits.json_depth_max and _depth(item) > limits.json_depth_max:
+    if opening > limits.json_depth_max and _is_deeper(item, limits.json_depth_max):
         raise Refused(Reason.TOO_DEEP, f"the JSON is nested deeper than {limits.json_depth_max}: flatten it")
     if _TWO_DIGITS.search(item[::_SAMPLE_STEP]) and _HUGE_INTEGER.search(item) and _has_huge_integer(_decode(item)):
         raise Refused(Reason.NUMBER_OUT_OF_RANGE, "an integer is beyond ±1.8e308: send it as a text")
 
 
-def _depth(item: bytes) -> int:
-    level = deepest = 0
-    for token in re.finditer(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]|[\]}]', item, re.DOTALL):
-        first = token[0][:1]
-        if first in b"[{":
-            level += 1
-            deepest = max(deepest, level)
-        elif first in b"]}":
-            level -= 1
-    return deepest
+def _is_deeper(item: bytes, limit: int) -> bool:
+    """Whether sound JSON is nested deeper than that. Takes the innermost level away as often as there may be levels:
+    a walk in Python would let one body of brackets hold up the door for a tenth of a second.
+    """
+    brackets = _STRING.sub(b"", item).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(limit):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def _has_huge_integer(value: Any) -> bool:
