@@ -169,17 +169,16 @@ class Consumer:
 
     def wake_at(self, now_ms: int) -> float | None:
         """The moment (ms) at which `next_unit` may have something without any other event, None for never."""
-        moments = [float(self._timers[0][0])] if self._timers else []
         shared = self.shared
-        waits = self._ready.due_at(shared.compiled.options.batch_wait_s * 1000)
-        if waits is not None:
-            moments.append(waits)
-        if shared.breaker.is_open and not shared.breaker.probing and (self._rows or self._window):
-            moments.append(float(shared.breaker.probe_at))
-        if not self._ready.is_empty():
-            held = shared.pace.wait_s(now_ms / 1000)
-            if held > 0:
-                moments.append(now_ms + held * 1000)
+        moments = [float(self._timers[0][0])] if self._timers else []
+        if shared.breaker.is_open:
+            if not shared.breaker.probing and (self._rows or self._window):
+                moments.append(float(shared.breaker.probe_at))
+        elif shared.pace.has_room() and not self._ready.is_empty():
+            held_ms = shared.pace.wait_s(now_ms / 1000) * 1000
+            waits = self._ready.due_at(shared.compiled.options.batch_wait_s * 1000)
+            if held_ms > 0 or waits is not None:
+                moments.append(max(now_ms + held_ms, waits or 0.0))
         return min(moments, default=None)
 
     @property

@@ -1,11 +1,7 @@
-"""Dead letters: what could not be delivered, why, and the order to send it again."""
+"""Dead letters: what could not be delivered, and why."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from tabard.clock import Clock
-from tabard.delivery.orders import Resend, place
 from tabard.message.traits import iso_ms
 from tabard.message.types import position_text
 from tabard.storage.deliveries import Attempt, DeliveryReader, Row
@@ -27,17 +23,6 @@ def dead_letter(deliveries: DeliveryReader, consumer: str, position: int) -> Jso
     if row is None:
         return None
     return {**row_json(row), "tries": [attempt_json(each) for each in deliveries.attempts(consumer, position)]}
-
-
-def resend(
-    orders_folder: Path, clock: Clock, consumer: str, positions: Sequence[int] | None = None, text: str = ""
-) -> str:
-    """Orders dead letters to be sent again, those at `positions` or all that hold `text`; the order's id.
-
-    They are mapped anew, with the mapping as it is then, and go alone: their order was given up when they died.
-    """
-    chosen = None if positions is None else tuple(positions)
-    return place(orders_folder, Resend(id=clock.new_id(), consumer=consumer, positions=chosen, text=text), clock)
 
 
 def row_json(row: Row) -> Json:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from tabard.clock import Clock
 from tabard.delivery.breaker import Breaker
 from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
@@ -105,8 +107,10 @@ class Deliverer:
         if version == self._workspace_version:
             return
         instances: list[DestinationInstance] = await self.in_store(self.deps.workspace.destinations)
-        for gone in self.outlets.keys() - {instance.id for instance in instances}:
+        known = {instance.id for instance in instances}
+        for gone in self.outlets.keys() - known:
             await self._remove(gone)
+        self.unusable = {id_: problem for id_, problem in self.unusable.items() if id_ in known}
         for instance in instances:
             await self._take_up(instance)
         self._workspace_version = version
@@ -117,18 +121,17 @@ class Deliverer:
             return
         try:
             compiled = self._compile(instance)
+            if outlet:
+                outlet.reconfigure(compiled)
+            else:
+                self.outlets[instance.id] = await self._open(compiled)
+            self.unusable.pop(instance.id, None)
         except InstanceUnusable as problem:
             # The old configuration, if any, is not what the operator wants any more: the cursor waits.
             self.unusable[instance.id] = str(problem)
             logger().error("delivery.destination.unusable", destination=instance.name, problem=str(problem))
             if outlet:
                 await self._remove(instance.id)
-            return
-        self.unusable.pop(instance.id, None)
-        if outlet:
-            outlet.reconfigure(compiled)
-        else:
-            self.outlets[instance.id] = await self._open(compiled)
 
     def _compile(self, instance: DestinationInstance) -> Compiled:
         destination = self.deps.registry.get(instance.slug)
@@ -142,6 +145,7 @@ class Deliverer:
 
     async def _open(self, compiled: Compiled) -> Outlet:
         settings, instance = self.deps.settings, compiled.instance
+        state = await self._live_state(instance)
         limits = Limits(
             in_flight_max=settings.in_flight_max,
             order_patience_ms=settings.order_patience_s * 1000,
@@ -156,7 +160,7 @@ class Deliverer:
         outlet = Outlet(
             shared, egress, self.feed, self.deps.clock, float(settings.retry_after_max_s), self._hurried.set
         )
-        outlet.add(await self._live(outlet, instance))
+        outlet.add(Served(await self._consumer(outlet, state), Seat(state.offsets)))
         for state in await self.in_store(self.deps.deliveries.consumers):
             if state.destination == instance.id and state.kind is ConsumerKind.REPLAY and state.state == "running":
                 outlet.add(await self._replay(outlet, state))
@@ -171,12 +175,17 @@ class Deliverer:
 
     # --- consumers ------------------------------------------------------------------------------------------------
 
-    async def _live(self, outlet: Outlet, instance: DestinationInstance) -> Served:
-        state = await self.in_store(self.deps.deliveries.consumer, instance.id)
+    async def _live_state(self, instance: DestinationInstance) -> ConsumerState:
+        state: ConsumerState | None = await self.in_store(self.deps.deliveries.consumer, instance.id)
         if state is None:
-            state = await self._new_live(instance)
-        consumer = await self._consumer(outlet, state)
-        return Served(consumer, Seat(state.offsets))
+            return await self._new_live(instance)
+        log_id = await self.feed.call(lambda reader: reader.log_id()) or ""
+        if state.log_id and log_id and state.log_id != log_id:
+            raise InstanceUnusable(
+                f"destination {instance.name!r}: its cursor belongs to log {state.log_id}, the store to {log_id}; "
+                "restore the backup that fits, or remove the destination and add it again"
+            )
+        return msgspec.structs.replace(state, log_id=log_id)
 
     async def _new_live(self, instance: DestinationInstance) -> ConsumerState:
         start: Vector

@@ -59,8 +59,7 @@ def _probe(deliverer: Deliverer, order: Probe) -> dict[str, Any]:
     outlet = deliverer.outlets.get(order.destination)
     if outlet is None:
         raise ValueError(f"there is no destination {order.destination!r} that delivers")
-    outlet.shared.breaker.probe_now(deliverer.now_ms())
-    outlet.pump()
+    outlet.try_now()
     return {"probed": order.destination}
 
 

@@ -74,10 +74,13 @@ class Feed:
             if self._end is None or not self._covers(seat):
                 return await self._take_apart(seat, min(limit, CHUNK))
             seat.number = self._first
-        items = list(islice(self._ring, seat.number - self._first, seat.number - self._first + limit))
-        seat.number += len(items)
-        self._nearest = max(self._nearest, seat.number)
-        return self._moved(seat, [each for each in items if each.offset >= seat.vector.get(each.partition, 0)])
+        while items := list(islice(self._ring, seat.number - self._first, seat.number - self._first + limit)):
+            seat.number += len(items)
+            self._nearest = max(self._nearest, seat.number)
+            fresh = [each for each in items if each.offset >= seat.vector.get(each.partition, 0)]
+            if fresh:
+                return self._moved(seat, fresh)
+        return ()
 
     async def _take_apart(self, seat: Seat, limit: int) -> Sequence[Item]:
         items, nothing_until = await self._in_thread(self._read, seat.vector, limit)

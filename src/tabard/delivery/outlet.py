@@ -6,9 +6,10 @@ dead destination costs the others nothing.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from tabard.clock import Clock
 from tabard.delivery.attempt import Recording, attempt, credentials_refused
@@ -23,6 +24,9 @@ from tabard.destinations.kit.request import Send
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count
 
+T = TypeVar("T")
+
+STORE_RETRY_S = 1.0
 IDLE_S = 0.5
 """A consumer that waits for room or messages looks again after this long, whatever events it missed."""
 
@@ -88,11 +92,17 @@ class Outlet:
         """Goes on with a changed configuration; the next probe goes at once."""
         self.shared.compiled = compiled
         self.shared.pace.set_rates(compiled.rates())
-        self.shared.breaker.probe_now(self._clock.now_ms())
+        self.try_now()
         for served in self.served:
             if served.consumer.needless:
                 served.consumer.needless.compiled = compiled
         self.wake()
+
+    def try_now(self) -> None:
+        """Ends a wait the destination asked for, and lets the probe of an open breaker go at once."""
+        self.shared.pace.held_until_s = 0.0
+        self.shared.breaker.probe_now(self._clock.now_ms())
+        self.pump()
 
     def wake(self) -> None:
         """New messages, or another configuration: goes on."""
@@ -122,7 +132,8 @@ class Outlet:
         while not served.ended:
             served.more.clear()
             room = served.consumer.room()
-            items = await self._feed.take(served.seat, min(room, CHUNK)) if room else ()
+            limit = min(room, CHUNK)
+            items = await _insisting(partial(self._feed.take, served.seat, limit)) if room else ()
             if served.end is not None:
                 end = served.end
                 served.is_read = not items and all(
@@ -143,12 +154,12 @@ class Outlet:
         needless = consumer.needless
         unknown = needless.unknown(items) if needless else set()
         if needless and unknown:
-            needless.learn(unknown, await needless.look_up(unknown))
+            needless.learn(unknown, await _insisting(partial(needless.look_up, unknown)))
 
     async def _load_wanted(self, served: Served) -> None:
         positions = served.consumer.to_load()
         while positions:
-            items = await self._feed.load(positions)
+            items = await _insisting(partial(self._feed.load, positions))
             served.consumer.loaded(items, positions, self._clock.now_ms())
             positions = served.consumer.to_load()
         self.pump()
@@ -169,27 +180,34 @@ class Outlet:
 
     def _next(self, served: Served, now_ms: int) -> Unit | None:
         """The consumer's next unit; a replay's only if live traffic has nothing to send and its own rate allows."""
-        if served.end is None:
-            return served.consumer.next_unit(now_ms)
-        live = self.served[0].consumer
-        if (live is not served.consumer and not live.is_idle()) or (
-            served.bucket and served.bucket.wait_s(now_ms / 1000) > 0
-        ):
+        if not self._has_turn(served) or (served.bucket and served.bucket.wait_s(now_ms / 1000) > 0):
             return None
         unit = served.consumer.next_unit(now_ms)
         if unit and served.bucket:
             served.bucket.take()
         return unit
 
+    def _has_turn(self, served: Served) -> bool:
+        return served.end is None or self.served[0].consumer.is_idle()
+
     def _set_timer(self, now_ms: int) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        moments = [moment for each in self.served if (moment := each.consumer.wake_at(now_ms)) is not None]
-        moments += [now_ms + each.bucket.wait_s(now_ms / 1000) * 1000 for each in self.served if each.bucket]
+        moments = [moment for each in self.served if (moment := self._wake_at(each, now_ms)) is not None]
         if moments:
             delay_s = max(0.001, (min(moments) - now_ms) / 1000)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.pump)
+
+    def _wake_at(self, served: Served, now_ms: int) -> float | None:
+        """When the consumer may have something to send; None where another event will say so."""
+        if not self._has_turn(served):
+            return None
+        moment = served.consumer.wake_at(now_ms)
+        wait_s = served.bucket.wait_s(now_ms / 1000) if served.bucket else 0.0
+        if wait_s > 0 and not served.consumer.is_idle():
+            return max(moment or 0.0, now_ms + wait_s * 1000)
+        return moment
 
     def _start_task(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -210,7 +228,7 @@ class Outlet:
     async def _send_unit(self, served: Served, unit: Unit) -> None:
         consumer = served.consumer
         items = [entry.item for entry in unit.entries if entry.item]
-        if await self._feed.recheck(items):
+        if await _insisting(partial(self._feed.recheck, items)):
             consumer.erased(unit, self._clock.now_ms())
         outcomes: list[Outcome] = []
         began_s = self._clock.monotonic_s()
@@ -247,6 +265,16 @@ class Outlet:
         elif was_open and not breaker.is_open:
             logger().info("delivery.destination.resumed", destination=instance.name)
             self.make_room()
+
+
+async def _insisting(question: Callable[[], Awaitable[T]]) -> T:
+    """The answer of the store, asked again each second until there is one: it may be locked or away for a while."""
+    while True:
+        try:
+            return await question()
+        except Exception as problem:  # noqa: BLE001 - whatever keeps the store from answering
+            logger().error("delivery.store.unavailable", problem=f"{type(problem).__name__}: {problem}")
+            await asyncio.sleep(STORE_RETRY_S)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

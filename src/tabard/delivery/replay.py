@@ -1,12 +1,9 @@
 """Replays: a range of the past sent again to one destination, beside live traffic and behind it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-from tabard.clock import Clock
 from tabard.delivery.cursor import Vector, vector_at
 from tabard.delivery.entry import Item
-from tabard.delivery.orders import CancelReplay, StartReplay, place
 from tabard.destinations.kit.subscription import compile_trigger
 from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Replay, RowState
 from tabard.storage.interface import MessageReader
@@ -80,17 +77,6 @@ def _chosen(only: str, live: str, deliveries: DeliveryReader) -> Callable[[Item]
         return item.stored.position in positions or item.offset < begun.get(item.partition, 0)
 
     return chosen
-
-
-def order_replay(orders_folder: Path, clock: Clock, destination: str, replay: Replay) -> str:
-    """Orders a replay to begin; its id. Raises `ReplayRefused` (or `TriggerInvalid`)."""
-    order = StartReplay(id=clock.new_id(), destination=destination, replay=checked(replay))
-    return place(orders_folder, order, clock)
-
-
-def cancel_replay(orders_folder: Path, clock: Clock, replay: str) -> str:
-    """Orders a replay to end where it is; the order's id."""
-    return place(orders_folder, CancelReplay(id=clock.new_id(), consumer=replay), clock)
 
 
 def progress(state: ConsumerState) -> float:

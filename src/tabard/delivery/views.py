@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tabard.delivery.books import books_of, pending
-from tabard.delivery.dead_letter import dead_letters
+from tabard.delivery.dead_letter import dead_letter, dead_letters
 from tabard.delivery.replay import progress
 from tabard.delivery.trace import Tracing, trace
 from tabard.message.traits import iso_ms
@@ -45,6 +45,10 @@ class DeliveryViews:
     def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
         """Dead letters, newest first."""
         return dead_letters(self._tracing.deliveries, destination_id, limit, text)
+
+    def dead_letter(self, consumer: str, position: int) -> Json | None:
+        """One dead or parked delivery with its attempts, what was sent and what came back; None without a row."""
+        return dead_letter(self._tracing.deliveries, consumer, position)
 
     def trace(self, message_id: str) -> list[Json]:
         """What became of a message at each destination."""

@@ -38,7 +38,8 @@ class MemoryMessages:
     dead: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
     watermark_ms: int = 1 << 60
-    reads: int = 0
+    log: str = "log-1"
+    is_away: bool = False
 
     def add(self, messages: Iterable[StoredMessage]) -> "MemoryMessages":
         for message in messages:
@@ -46,7 +47,7 @@ class MemoryMessages:
         return self
 
     def log_id(self) -> str | None:
-        return "log-1"
+        return self.log
 
     def resolved(self) -> dict[int, int]:
         return {partition: offset_of(kept[-1].position) + 1 for partition, kept in self.messages.items() if kept}
@@ -55,7 +56,8 @@ class MemoryMessages:
         return self.watermark_ms
 
     def read(self, partition: int, offset: int, limit: int) -> list[StoredMessage]:
-        self.reads += 1
+        if self.is_away:
+            raise OSError("the store is locked")
         kept = self.messages.get(partition, [])
         low, high = 0, len(kept)
         while low < high:

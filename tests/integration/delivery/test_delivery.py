@@ -1,6 +1,7 @@
 """Messages to a real HTTP server through a whole deliverer."""
 
 import asyncio
+import dataclasses
 import hashlib
 import hmac
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.delivery.dead_letter import dead_letter, resend
+from tabard.delivery.dead_letter import dead_letter
 from tabard.delivery.duties import erase, status
-from tabard.delivery.replay import cancel_replay, order_replay
+from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay, place
+from tabard.delivery.run import run
 from tabard.delivery.trace import Tracing, trace
+from tabard.delivery.views import DeliveryViews
 from tabard.destinations.catalog.webhook import destination
 from tabard.settings import Settings
 from tabard.storage.deliveries import Replay
@@ -24,6 +27,10 @@ def plain(number: int, people: int = 5, partition: int = 1) -> MemoryMessages:
     return MemoryMessages().add(
         stored(offset, partition=partition, userId=f"u{offset % people}") for offset in range(number)
     )
+
+
+def given(folder: Path, order: Order) -> str:
+    return place(folder / "orders", order, SystemClock())
 
 
 async def test_every_message_arrives_once_and_in_order(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ async def test_what_the_integrations_object_or_a_source_keeps_out_is_counted_by_
 
 async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_sent_again(tmp_path: Path) -> None:
     settings = {"secret": "s3cret-s3cret", "headers": "Authorization: Bearer token-token"}
-    messages, clock = plain(20), SystemClock()
+    messages = plain(20)
     async with FaultyDestination(bad=lambda message: message["messageId"] in ("m1-3", "m1-4")) as hook:
         workspace = MemoryWorkspace([webhook(hook.url, settings=settings)])
         async with delivering(tmp_path, messages, workspace) as running:
@@ -137,7 +144,7 @@ async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_s
             assert "v1=" not in request
 
             hook.bad = lambda message: message["messageId"] == "m1-4"
-            order = resend(tmp_path / "orders", clock, "d1")
+            order = given(tmp_path, Resend(id="o1", consumer="d1"))
             await running.until(lambda: running.store.order_answer(order) is not None)
             terms = await running.until_ended(20)
             while terms.get("parked"):
@@ -204,12 +211,15 @@ async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_pat
 
 
 async def test_a_replay_sends_a_range_again_behind_live_traffic_with_books_of_its_own(tmp_path: Path) -> None:
-    messages, clock = plain(100), SystemClock()
+    messages = plain(100)
     async with FaultyDestination() as hook:
         async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
             await running.until_ended(100)
-            order = order_replay(
-                tmp_path / "orders", clock, "d1", Replay(since=1_010, until=1_050, trigger='userId = "u1"')
+            order = given(
+                tmp_path,
+                StartReplay(
+                    id="r1", destination="d1", replay=Replay(since=1_010, until=1_050, trigger='userId = "u1"')
+                ),
             )
             await running.until(lambda: (state := running.store.consumer(order)) is not None and state.state == "done")
             terms = await running.terms(order)
@@ -222,20 +232,20 @@ async def test_a_replay_sends_a_range_again_behind_live_traffic_with_books_of_it
 
 
 async def test_a_slow_replay_can_be_cancelled_and_one_of_failures_takes_only_those(tmp_path: Path) -> None:
-    messages, clock = plain(60), SystemClock()
+    messages = plain(60)
     async with FaultyDestination(bad=lambda message: message["messageId"] == "m1-9") as hook:
         async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
             await running.until_ended(60)
-            slow = order_replay(tmp_path / "orders", clock, "d1", Replay(rate_per_s=20))
+            slow = given(tmp_path, StartReplay(id="slow", destination="d1", replay=Replay(rate_per_s=20)))
             await running.until(lambda: len(hook.taken) > 62)
-            cancel_replay(tmp_path / "orders", clock, slow)
+            given(tmp_path, CancelReplay(id="c1", consumer=slow))
             await running.until(
                 lambda: (state := running.store.consumer(slow)) is not None and state.state == "cancelled"
             )
             assert len(hook.taken) < 100
             before = len(hook.taken)
             hook.bad = lambda message: False
-            failed = order_replay(tmp_path / "orders", clock, "d1", Replay(only="failed"))
+            failed = given(tmp_path, StartReplay(id="failed", destination="d1", replay=Replay(only="failed")))
             await running.until(lambda: (state := running.store.consumer(failed)) is not None and state.state == "done")
     assert hook.message_ids[before:] == ["m1-9"]
 
@@ -409,3 +419,67 @@ async def test_a_corrected_configuration_takes_effect_within_a_second_and_a_disa
             assert running.deliverer.outlets == {}
     assert (len(old.taken), new.message_ids) == (5, ["m1-5"])
     assert terms == {"taken": 7, "delivered": 6, "filtered": 1}
+
+
+async def test_a_cursor_of_another_log_is_not_used(tmp_path: Path) -> None:
+    messages = plain(5)
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        async with delivering(tmp_path, messages, workspace) as running:
+            await running.until_ended(5)
+        messages.log = "log-2"
+        async with delivering(tmp_path, messages, workspace) as running:
+            assert "log-2" in running.deliverer.unusable["d1"]
+            assert running.deliverer.outlets == {}
+    assert len(hook.taken) == 5
+
+
+async def test_delivery_goes_on_when_the_store_comes_back(tmp_path: Path) -> None:
+    messages = plain(5)
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(5)
+            messages.is_away = True
+            messages.add(stored(offset) for offset in range(5, 10))
+            await asyncio.sleep(0.3)
+            messages.is_away = False
+            await running.until_ended(10)
+    assert len(hook.taken) == 10
+
+
+async def test_what_was_never_delivered_can_be_sent_to_a_destination_that_began_later(tmp_path: Path) -> None:
+    messages = plain(30)
+    async with FaultyDestination(bad=lambda message: message["messageId"] == "m1-31") as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url, start="now")])) as running:
+            messages.add(stored(offset) for offset in range(30, 35))
+            await running.until_ended(5)
+            given(tmp_path, StartReplay(id="r1", destination="d1", replay=Replay(only="undelivered")))
+            await running.until(lambda: (state := running.store.consumer("r1")) is not None and state.state == "done")
+            tracing = Tracing(messages, running.store, MemoryWorkspace(), {})
+            views = DeliveryViews(tracing, tmp_path / "none.json")
+            (replay,) = await running.deliverer.in_store(views.replays)
+            books = await running.deliverer.in_store(views.books)
+    assert (replay["progress"], replay["total"]["delivered"], replay["total"]["dead"]) == (1.0, 30, 1)
+    assert books["d1"]["total"] == {
+        "taken": 5, "before_start": 0, "delivered": 4, "filtered": 0, "parked": 0, "dead": 1, "erased": 0, "expired": 0,
+        "pending": 0, "stored": 5,
+    }  # fmt: skip
+    assert books["d1"]["state"] == "stopped"
+    assert sorted(set(hook.message_ids)) == sorted({f"m1-{offset}" for offset in range(35)} - {"m1-31"})
+
+
+async def test_the_role_runs_writes_its_status_and_stops_when_told(tmp_path: Path) -> None:
+    messages, stop = plain(10), asyncio.Event()
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, MemoryMessages(), MemoryWorkspace()) as running:
+            deps = running.deliverer.deps
+            workspace = MemoryWorkspace([webhook(hook.url)])
+            role = asyncio.create_task(run(dataclasses.replace(deps, messages=messages, workspace=workspace), stop))
+            async with asyncio.timeout(10):
+                while len(hook.taken) < 10 or not deps.status_file.exists():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            stop.set()
+            await role
+    told = msgspec.json.decode(deps.status_file.read_bytes())
+    assert told["destinations"]["d1"]["state"] == "running"
+    assert told["unbalanced"] == {}
