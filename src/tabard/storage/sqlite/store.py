@@ -217,7 +217,9 @@ class SqliteStore:
             self._apply(entry, reading.fact, new)
         links = self.archive.chain(new.position, entry, roles)
         source, kind = self.sources.number(message.source), TYPE_CODES[message.type]
-        self.archive.add(Row(new.position, source, kind, flags, new.received_at, t, message.message_id, links, body))
+        seq = self.archive.next_seq()
+        name = message.message_id
+        self.archive.add(Row(new.position, source, kind, flags, seq, new.received_at, t, name, links, body))
 
     def _apply(self, entry: Entry, fact: Fact, new: New) -> None:
         for named in entry.previous:

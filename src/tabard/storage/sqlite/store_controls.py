@@ -32,8 +32,8 @@ class Controls:
             for text, node in named.items():
                 other = 0
                 if control.kind in _CUTS:
-                    ends = [end for end in control.ids if end != text]
-                    other = 0 if not ends or ends[0] == EVERYTHING else named[ends[0]].id
+                    far = control.ids[1] if text == control.ids[0] else control.ids[0]
+                    other = 0 if far == EVERYTHING else named[far].id
                     node.flags |= CUT
                 else:
                     node.flags |= CONTROLLED

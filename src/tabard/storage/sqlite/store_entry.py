@@ -56,6 +56,7 @@ class Row(NamedTuple):
     source: int
     type: int
     flags: int
+    seq: int
     received_at: int
     timestamp: int
     message_id: str

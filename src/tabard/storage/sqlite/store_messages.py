@@ -77,6 +77,9 @@ class Sources:
         return self.names[number]
 
 
+_SEQ: Final = "seq"
+
+
 class Archive:
     """Message rows: those of this commit in memory, the others on disk."""
 
@@ -85,6 +88,12 @@ class Archive:
         self._nodes = nodes
         self._sources = sources
         self._new: list[Row] = []
+        self._seq = self._last_seq()
+
+    def next_seq(self) -> int:
+        """The number of the next message in the order of resolution, from 1."""
+        self._seq += 1
+        return self._seq
 
     def add(self, row: Row) -> None:
         """Appends a message with the next flush."""
@@ -138,11 +147,17 @@ class Archive:
     def forget(self) -> None:
         """Drops what was not flushed."""
         self._new = []
+        self._seq = self._last_seq()
+
+    def _last_seq(self) -> int:
+        return int(self._database.execute(SQL["meta"], (_SEQ,)).get or 0)
 
     def flush(self) -> None:
         """Writes the new rows in the order of their positions."""
         self._new.sort(key=lambda row: row.position)
-        self._database.executemany(SQL["add_message"], self._new)
+        if self._new:
+            self._database.executemany(SQL["add_message"], self._new)
+            self._database.execute(SQL["set_meta"], (_SEQ, self._seq))
         self._new = []
 
     def row(self, position: int) -> Row | None:

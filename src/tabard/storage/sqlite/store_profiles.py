@@ -71,11 +71,11 @@ class SqliteProfileReader:
         return [found[key] for key in sorted(found) if key > after][:limit]
 
     def timeline(self, identifier: str, limit: int, before: int | None = None) -> list[StoredMessage]:
-        """Messages of the identifier's whole profile, the latest received first, below the position `before`."""
+        """Messages of the identifier's whole profile, the latest resolved first, below the position `before`."""
         node = self.node(identifier)
         if node is None:
             return []
-        bound = None if before is None else self._moment(before)
+        bound = None if before is None else self._seq(before)
         return [self.stored(row) for row in self.latest(self.members(node), limit, bound)]
 
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
@@ -106,13 +106,10 @@ class SqliteProfileReader:
         row = self.database.execute(SQL["profile_row"], (node.profile,)).fetchone()
         return self._rows(decode_members(row[0])) if row is not None else [node]
 
-    def latest(self, members: list[Node], limit: int, bound: tuple[int, int] | None = None) -> Iterator[Row]:
-        """At most `limit` messages whose subject is one of these, the latest received first.
-
-        `bound`: only those below this (received at, position).
-        """
+    def latest(self, members: list[Node], limit: int, bound: int | None = None) -> Iterator[Row]:
+        """At most `limit` messages whose subject is one of these, the latest resolved first; only those below a seq."""
         chains = (self._own(member, bound) for member in members)
-        merged = heapq.merge(*chains, key=lambda row: (row.received_at, row.position), reverse=True)
+        merged = heapq.merge(*chains, key=lambda row: row.seq, reverse=True)
         return itertools.islice(merged, limit)
 
     def behind(self, row: Row) -> Behind:
@@ -177,39 +174,37 @@ class SqliteProfileReader:
         rows = self.database.execute(SQL["addresses"], (low, low + "\U0010ffff"))
         return self._rows([number for (number,) in rows])
 
-    def _moment(self, before: int) -> tuple[int, int]:
+    def _seq(self, before: int) -> int:
         row = self.database.execute(SQL["message_head"], (before,)).fetchone()
-        return (row[4], before) if row is not None else (before, before)
+        return 0 if row is None else Row(*row).seq
 
-    def _own(self, node: Node, bound: tuple[int, int] | None) -> Iterator[Row]:
+    def _own(self, node: Node, bound: int | None) -> Iterator[Row]:
         """The messages of one subject, the latest resolved first, those at or after the bound skipped by anchors."""
+        afterwards = sorted(late(self.database, node, SQL["message"]), key=lambda row: row.seq, reverse=True)
+        both = heapq.merge(self._chain(node, bound), afterwards, key=lambda row: row.seq, reverse=True)
+        return (row for row in both if is_subject(row, node.id) and (bound is None or row.seq < bound))
+
+    def _chain(self, node: Node, bound: int | None) -> Iterator[Row]:
         position = node.own_newest
         if bound is not None:
             position = self._skip(position, bound)
         while position != NO_LINK:
             row = Row(*one(self.database, SQL["message"], position))
-            if is_subject(row, node.id) and (bound is None or (row.received_at, row.position) < bound):
-                yield row
+            yield row
             position = decode_links(row.links)[0]
-        for row in late(self.database, node, SQL["message"]):
-            if is_subject(row, node.id) and (bound is None or (row.received_at, row.position) < bound):
-                yield row
 
-    def _skip(self, position: int, bound: tuple[int, int]) -> int:
-        """Where to begin a walk below a bound: the last anchor that is not below it."""
+    def _skip(self, position: int, bound: int) -> int:
+        """Where to begin a walk below a bound: anchors skip 64 messages at a time."""
         while position != NO_LINK:
             row = self._head(position)
-            if (row.received_at, row.position) < bound:
+            if row.seq < bound:
                 return position
             previous, anchor = decode_links(row.links)[:2]
-            position = anchor if anchor != NO_LINK and self._received(anchor) >= bound else previous
+            position = anchor if anchor != NO_LINK and self._head(anchor).seq >= bound else previous
         return position
 
     def _head(self, position: int) -> Row:
         return Row(*one(self.database, SQL["message_head"], position))
-
-    def _received(self, position: int) -> tuple[int, int]:
-        return self._head(position).received_at, position
 
 
 def is_subject(row: Row, number: int) -> bool:

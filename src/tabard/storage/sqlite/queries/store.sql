@@ -20,11 +20,11 @@ INSERT INTO source VALUES (?, ?)
 -- name: next_node
 SELECT coalesce(max(id), 0) + 1 FROM node
 -- name: add_message
-INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: message
-SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message WHERE position = ?
+SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message WHERE position = ?
 -- name: message_head
-SELECT position, source, type, flags, received_at, timestamp, message_id, links FROM message WHERE position = ?
+SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links FROM message WHERE position = ?
 -- name: replace_message
 UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5, body = ?6 WHERE position = ?1
 -- name: erase_message
@@ -126,7 +126,7 @@ SELECT x, y, t, m FROM edge
 -- name: all_controls
 SELECT node, kind, other, t, m, until FROM control
 -- name: all_messages
-SELECT position, source, type, flags, received_at, timestamp, message_id, links FROM message
+SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links FROM message
 -- name: mark_erasure
 INSERT OR IGNORE INTO erasure VALUES (?)
 -- name: erasures
@@ -136,10 +136,10 @@ DELETE FROM erasure WHERE node = ?
 -- name: watermarks
 SELECT received_at, polled_at FROM progress
 -- name: read
-SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message
 WHERE position >= ? AND position < ? AND type != ? ORDER BY position LIMIT ?
 -- name: newest
-SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message
 WHERE position >= ? AND position < ? AND type != ? ORDER BY position DESC LIMIT ?
 -- name: changes
 SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node WHERE o.seq > ? ORDER BY o.seq
@@ -167,7 +167,7 @@ DELETE FROM claim; DELETE FROM edge; DELETE FROM dirty;
 UPDATE node SET flags = (flags & 398) | CASE WHEN id IN (SELECT node FROM register) THEN 512 ELSE 0 END,
     events = 0, first_at = 0, last_at = 0, devices = 0, emails = 0
 -- name: rows_after
-SELECT position, source, type, flags, received_at, timestamp, message_id, links, body FROM message
+SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message
 WHERE position > ? ORDER BY position LIMIT ?
 -- name: mark_all
 INSERT OR IGNORE INTO dirty SELECT id, ? FROM node

@@ -15,7 +15,7 @@ CREATE TABLE progress (
 
 CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 
--- The archive, appended to per partition. `links` (MessagePack) chains the messages of each identifier without an index:
+-- The archive, appended to per partition. `seq` counts in the order of resolution, over all partitions. `links` (MessagePack) chains the messages of each identifier without an index:
 -- the previous message of the same subject and an earlier anchor of that chain to skip by, then for each identifier
 -- mentioned its roles, its integer and the position of its previous mention.
 CREATE TABLE message (
@@ -23,6 +23,7 @@ CREATE TABLE message (
     source INTEGER NOT NULL,
     type INTEGER NOT NULL,
     flags INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
     received_at INTEGER NOT NULL,
     timestamp INTEGER NOT NULL,
     message_id TEXT NOT NULL,

@@ -1,0 +1,147 @@
+"""What any store promises those who read it (storage/interface.py); each driver is run through this suite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tabard.storage.interface import Consumed, Fenced, MessageReader, ProfileReader
+from tests.integration.resolver.engine import LOG_ID, Engine, Event
+
+
+def call(kind: str, name: str, second: int, **fields: Any) -> Event:
+    return {"type": kind, "messageId": name, "timestamp": f"2024-05-01T12:00:{second:02d}.000Z", **fields}
+
+
+LIFE = [
+    call("page", "m0", 0, anonymousId="d"),
+    call("identify", "m1", 1, anonymousId="d", userId="ann", traits={"email": "ann@x.io", "firstName": "Ann"}),
+    call("track", "m2", 2, userId="bob", event="E"),
+    call("track", "m2", 2, userId="bob", event="E"),
+    call("cut", "c1", 3, a="user:bob", b="anon:z"),
+    call("group", "m3", 4, userId="ann", groupId="acme", traits={"plan": "team"}),
+]
+
+
+@pytest.fixture(params=["sqlite"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    made = Engine(tmp_path)
+    made.feed(LIFE)
+    made.settle()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def messages(engine: Engine) -> MessageReader:
+    return engine.messages()
+
+
+@pytest.fixture
+def profiles(engine: Engine) -> ProfileReader:
+    return engine.profiles()
+
+
+def test_messages_come_in_log_order_without_copies_and_controls(messages: MessageReader) -> None:
+    read = messages.read(0, 0, 10)
+    assert [(one.message_id, one.position) for one in read] == [("m0", 0), ("m1", 1), ("m2", 2), ("m3", 5)]
+    assert [one.message_id for one in messages.read(0, 2, 1)] == ["m2"]
+    assert messages.read(0, 6, 10) == []
+    assert messages.read(1, 0, 10) == []
+    assert messages.log_id() == LOG_ID
+    assert messages.resolved() == {0: 6}
+
+
+def test_the_newest_messages_come_first_and_can_be_filtered(messages: MessageReader) -> None:
+    assert [one.message_id for one in messages.newest(2)] == ["m3", "m2"]
+    assert [one.message_id for one in messages.newest(9, call_type="track")] == ["m2"]
+    assert [one.message_id for one in messages.newest(9, source="nobody")] == []
+
+
+def test_a_message_is_found_by_its_id(messages: MessageReader) -> None:
+    (found,) = messages.find("m1")
+    assert (found.position, found.type, b'"Ann"' in found.body) == (1, "identify", True)
+    assert messages.find("c1") == []
+    assert messages.find("nothing") == []
+
+
+def test_any_identifier_leads_to_the_profile_and_so_does_its_id(profiles: ProfileReader) -> None:
+    ann = profiles.profile("anon:d")
+    assert ann is not None
+    assert ann == profiles.profile("email:Ann@x.io") == profiles.profile_by_id(ann.profile_id)
+    assert ann.identifiers == ("anon:d", "email:ann@x.io", "user:ann")
+    assert (ann.canonical, ann.traits, ann.groups, ann.events) == (
+        "user:ann",
+        {"email": "ann@x.io", "firstName": "Ann"},
+        ("acme",),
+        3,
+    )
+    assert ann.last_seen - ann.first_seen == 4000
+    assert profiles.profile("user:nobody") is None
+    assert profiles.profile_by_id("00" * 16) is None
+    assert profiles.profile_by_id("no id") is None
+    with pytest.raises(ValueError, match="no identifier"):
+        profiles.profile("ann")
+
+
+def test_an_identifier_that_was_not_projected_yet_has_its_profile_already(engine: Engine) -> None:
+    engine.feed([call("track", "m9", 9, userId="ann", anonymousId="new", event="E")])
+    profile = engine.profiles().profile("anon:new")
+    assert profile is not None
+    assert profile.canonical == "user:ann"
+
+
+def test_people_are_found_by_a_whole_identifier_and_the_beginning_of_an_address(profiles: ProfileReader) -> None:
+    for text in ("ann", "user:ann", "ann@", "an", "d", "anon:d"):
+        assert [one.canonical for one in profiles.search(text, 5)] == ["user:ann"], text
+    assert profiles.search("nn@x.io", 5) == []
+    assert profiles.search("bo", 5) == []
+
+
+def test_a_timeline_is_the_whole_profiles_newest_first_and_goes_on_below_a_position(profiles: ProfileReader) -> None:
+    line = list(profiles.timeline("email:ann@x.io", 2))
+    assert [one.message_id for one in line] == ["m3", "m1"]
+    assert [one.message_id for one in profiles.timeline("anon:d", 5, before=line[-1].position)] == ["m0"]
+
+
+def test_a_long_timeline_is_paged_without_gaps_or_repeats(engine: Engine) -> None:
+    engine.feed([call("track", f"t{n}", n % 60, userId="long", event=f"{n}") for n in range(500)])
+    engine.settle()
+    reader, paged, before = engine.profiles(), [], None
+    while page := reader.timeline("user:long", 37, before):
+        paged += [one.message_id for one in page]
+        before = page[-1].position
+    assert paged == [f"t{n}" for n in reversed(range(500))]
+
+
+def test_changes_tell_in_order_which_profile_an_identifier_moved_to(engine: Engine) -> None:
+    reader = engine.profiles()
+    first = reader.changes(0, 100)
+    assert [one.seq for one in first] == list(range(1, len(first) + 1))
+    assert {one.identifier for one in first} == {"anon:d", "user:ann", "email:ann@x.io", "user:bob"}
+    engine.feed([call("alias", "m8", 8, previousId="bob", userId="ann")])
+    engine.settle()
+    (moved,) = reader.changes(first[-1].seq, 100)
+    ann, bob = reader.profile("user:ann"), next(one for one in first if one.identifier == "user:bob")
+    assert ann is not None
+    assert (moved.identifier, moved.new_profile_id, moved.cause) == ("user:bob", ann.profile_id, "alias")
+    assert moved.old_profile_id == bob.new_profile_id
+
+
+def test_dead_is_what_a_delete_or_suppression_covers(engine: Engine) -> None:
+    reader = engine.messages()
+    assert not any(reader.is_dead(one) for one in reader.read(0, 0, 10))
+    engine.feed([call("suppress", "s1", 2, ids=["user:bob", "user:ann"])])
+    assert [one.message_id for one in reader.read(0, 0, 10) if reader.is_dead(one)] == ["m2", "m3"]
+
+
+def test_positions_that_do_not_follow_are_refused(engine: Engine) -> None:
+    with pytest.raises(Fenced):
+        engine.store.apply([], [Consumed(0, 3, 9, 0)])
+    assert engine.store.positions() == {0: 6}
+
+
+def test_a_store_belongs_to_one_log(engine: Engine) -> None:
+    with pytest.raises(Fenced, match="belongs to log"):
+        engine.store.begin("another log")
