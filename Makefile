@@ -50,9 +50,9 @@ demo: setup ## A small shop on both clients, beside a Tabard of its own: http://
 bench: setup ## Measure against baselines in one run and print the tables
 	@$(BIN)/python -m benchmarks
 
-lock: ## Renew requirements/*.txt (hashes, no addresses; needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
+lock: ## Renew requirements/*.txt (hashes, no addresses; needs uv); what runs is what is tested
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
 
 clean: ## Remove .venv and caches (data/ stays)
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .hypothesis
