@@ -121,6 +121,9 @@ class Deliverer:
             return
         try:
             compiled = self._compile(instance)
+            if outlet and outlet.compiled.options.no_needless_calls != compiled.options.no_needless_calls:
+                await self._remove(instance.id)
+                outlet = None
             if outlet:
                 outlet.reconfigure(compiled)
             else:
@@ -154,16 +157,21 @@ class Deliverer:
         pace = Pace()
         pace.set_rates(compiled.rates())
         shared = Shared(compiled, Breaker(), pace, limits, self.deps.draw)
+        served = [Served(await self._consumer(shared, state), Seat(state.offsets))]
+        others: list[ConsumerState] = await self.in_store(self.deps.deliveries.consumers)
+        served += [
+            await self._replay(shared, other)
+            for other in others
+            if other.destination == instance.id and other.kind is ConsumerKind.REPLAY and other.state == "running"
+        ]
         egress = self._egress[instance.id] = Egress(
             EgressRules(timeout_s=settings.delivery_timeout_s, allows_private=settings.egress_private)
         )
         outlet = Outlet(
             shared, egress, self.feed, self.deps.clock, float(settings.retry_after_max_s), self._hurried.set
         )
-        outlet.add(Served(await self._consumer(outlet, state), Seat(state.offsets)))
-        for state in await self.in_store(self.deps.deliveries.consumers):
-            if state.destination == instance.id and state.kind is ConsumerKind.REPLAY and state.state == "running":
-                outlet.add(await self._replay(outlet, state))
+        for each in served:
+            outlet.add(each)
         return outlet
 
     async def _remove(self, instance_id: str) -> None:
@@ -209,15 +217,15 @@ class Deliverer:
         await self.in_store(self.deps.deliveries.add_consumer, state)
         return state
 
-    async def _replay(self, outlet: Outlet, state: ConsumerState) -> Served:
+    async def _replay(self, shared: Shared, state: ConsumerState) -> Served:
         replay = state.replay or Replay()
         chosen = await self.in_store(selection, replay, state.destination, self.deps.deliveries)
-        consumer = await self._consumer(outlet, state, accepts=chosen)
+        consumer = await self._consumer(shared, state, accepts=chosen)
         rate = replay.rate_per_s
         return Served(consumer, Seat(state.offsets), dict(state.end), Bucket(Rate(1, 1 / rate)) if rate > 0 else None)
 
     async def _consumer(
-        self, outlet: Outlet, state: ConsumerState, accepts: Callable[[Item], str] | None = None
+        self, shared: Shared, state: ConsumerState, accepts: Callable[[Item], str] | None = None
     ) -> Consumer:
         rows: list[Row] = []
         after = 0
@@ -228,13 +236,13 @@ class Deliverer:
             after = page[-1][0]
         ledger = Ledger(state.id, state.log_id, state.offsets)
         if accepts is not None:
-            return Consumer(ledger, outlet.shared, rows, self.now_ms(), accepts=accepts)
+            return Consumer(ledger, shared, rows, self.now_ms(), accepts=accepts)
         needless = None
-        if outlet.compiled.options.no_needless_calls:
+        if shared.compiled.options.no_needless_calls:
             needless = Needless(
-                outlet.compiled, lambda subjects: self.in_store(self.deps.deliveries.hashes, state.id, subjects)
+                shared.compiled, lambda subjects: self.in_store(self.deps.deliveries.hashes, state.id, subjects)
             )
-        return Consumer(ledger, outlet.shared, rows, self.now_ms(), needless=needless)
+        return Consumer(ledger, shared, rows, self.now_ms(), needless=needless)
 
     async def start_replay(self, state: ConsumerState) -> None:
         """Begins a replay, kept in the store first."""
@@ -242,7 +250,7 @@ class Deliverer:
             await self.in_store(self.deps.deliveries.add_consumer, state)
         outlet = self.outlets.get(state.destination)
         if outlet and all(served.consumer.id != state.id for served in outlet.served):
-            outlet.add(await self._replay(outlet, state))
+            outlet.add(await self._replay(outlet.shared, state))
 
     async def reopen_replay(self, state: ConsumerState) -> None:
         """Serves an ended replay again, for dead letters of it that are to be sent once more."""
