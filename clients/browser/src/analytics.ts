@@ -20,6 +20,8 @@ import { createUnchanged } from './unchanged';
 import { isString, uuid, warnOnce } from './values';
 import { VERSION } from './version';
 
+const INVALID = 'invalid';
+
 /** One call: the method's name, then its arguments. */
 export type Call = [string, ...unknown[]];
 
@@ -56,7 +58,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
   const now = (): Moment => replayed || { ...momentOf(noteMoment()), previousUrl };
 
   const report = (ctx: Ctx): void => {
-    log(ctx.delivered ? 'delivered' : ctx.reason, ctx);
+    log(ctx);
     unchanged.settled(ctx);
     emit(ctx.delivered ? 'delivery_success' : 'delivery_failure', ctx);
   };
@@ -75,7 +77,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     let ctx = newCtx({ type, ...fields } as Message);
     try {
       if (consent.rule().events === 'drop') throw 'consent';
-      if (type === 'track' && !isString(fields.event)) throw 'invalid';
+      if (type === 'track' && !isString(fields.event)) throw INVALID;
       // The copy is made now: what the site does to its objects later is not this call's.
       ctx = newCtx(JSON.parse(JSON.stringify(buildMessage(type, fields, given.options, moment, user, store, options))));
       identity.refresh();
@@ -87,8 +89,8 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
         await outbox.add(ctx);
       }
     } catch (error) {
-      if (!isString(error)) warnOnce(type, error);
-      ctx.reason = isString(error) ? error : 'invalid';
+      ctx.reason = isString(error) ? error : INVALID;
+      if (ctx.reason === INVALID) warnOnce(type, error);
       report(ctx);
     }
     given.callback?.(ctx);

@@ -10,8 +10,8 @@ const AD_REFERRER = 's%3Acontext.referrer';
 export const campaignOf = (search: string, clickIds?: readonly string[]): Dict | undefined => {
   const { campaign: name, ...utm } = parametersOf(search, 'utm_');
   const all = parametersOf(search, '');
-  const clicks = clickIds?.map((id) => [id, all[id]]);
-  return search ? { name, ...utm, clickIds: clicks && Object.fromEntries(clicks) } : undefined;
+  const clicks = clickIds && Object.fromEntries(clickIds.map((id) => [id, all[id]]));
+  return search ? { name, ...utm, clickIds: clicks } : undefined;
 };
 
 /** The ad network that led here, remembered while the cookie lives. */

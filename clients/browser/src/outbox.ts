@@ -69,14 +69,13 @@ export const createOutbox = (
 
   const stored = (): Dict<Message[]> => local(key) || {};
 
-  /** Writes down what this tab has not got an answer for, beside what other tabs wrote. */
+  /** Writes down what this tab has no answer for, beside what other tabs wrote; of too much the oldest go first. */
   const store = (): void => {
     const { [tab]: before, ...others } = stored();
-    let room = STORED_CHARS_MAX;
-    const newestFirst = flying.flat().concat(waiting).map(({ event }) => event).reverse();
-    const list = newestFirst.filter((event, at) => at < STORED_MAX && (room -= json(event).length) > 0).reverse();
-    const all = { ...others, ...(list[0] && { [tab]: list }) };
-    if (list[0] || before) setLocal(key, Object.keys(all)[0] ? all : null);
+    const list = flying.flat().concat(waiting).map(({ event }) => event).slice(-STORED_MAX);
+    while (json(list).length > STORED_CHARS_MAX) list.splice(0, 9);
+    if (list[0]) setLocal(key, { ...others, [tab]: list });
+    else if (before) setLocal(key, json(others) === '{}' ? null : others);
   };
 
   /** Ends the waiting of the caller, who may be told so before the message is delivered. */
