@@ -123,6 +123,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._lost = False
         self._deaf = False  # what still comes in is thrown away
+        self._half_closed = False  # nothing more can come in
         self._reading = True
         self._unread = False  # the client does not take our answers
         # the request that comes in
@@ -151,15 +152,14 @@ class Connection(asyncio.Protocol):
         self._lost = True
         self._shared.dismiss(self)
         self._release(self._body_bytes)
-        for request, _ in self._waiting:
-            self._release(len(request.body))
-        self._waiting.clear()
+        self._forget_waiting()
 
     def eof_received(self) -> bool:
         """Whether the connection stays: a client that has sent all may still wait for its answer."""
-        if self._answering is None or self._transport.get_extra_info("sslcontext") is not None:
+        is_owed = self._answering is not None or bool(self._waiting)
+        if not is_owed or self._transport.get_extra_info("sslcontext") is not None:
             return False
-        self._keep_open = False
+        self._deaf = self._half_closed = True
         return True
 
     def data_received(self, data: bytes) -> None:
@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
         self._head_fed_bytes = self._body_bytes = self._wire_bytes = 0
         if self._no_room:
             self._refuse(self._shared.respond.unavailable("busy", "too many bodies are held: come again", 1))
-        elif self._answering is None and not self._unread:
+        elif self._answering is None and not self._waiting and not self._unread:
             self._ask(request, keep_open)
         else:
             self._waiting.append((request, keep_open))
@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
         self._release(self._answering_bytes)
         if self._lost:
             return
-        if self._shared.draining:
+        if self._shared.draining or (self._deaf and not self._waiting):
             self._keep_open = False
         kept = _KEEP if b"connection" in request.headers else _END
         ending = kept if self._keep_open else _CLOSE
@@ -316,11 +316,9 @@ class Connection(asyncio.Protocol):
         self.deadline = self._shared.now() + allowed_s
 
     def _refuse(self, answer: Answer) -> None:
-        """Answers what is no request for the door and hears no more; an answer that is due comes first."""
+        """Answers what is no request for the door and hears no more; where answers are due, they are the last."""
         self._deaf = True
-        if self._answering is not None:
-            self._keep_open = False
-        elif not self._lost:
+        if self._answering is None and not self._waiting and not self._lost:
             self._transport.write(answer.head + _CLOSE + answer.body)
             self._hang_up()
 
@@ -331,18 +329,21 @@ class Connection(asyncio.Protocol):
         """Has the door refuse a body that is far too long without waiting for its end."""
         self._drop_body()
         self._deaf = True
-        if self._answering is None:
+        if self._answering is None and not self._waiting:
             self._ask(
                 Request(self._parser.get_method(), self._url, self._headers, b"", self.peer, True), keep_open=False
             )
-        else:
-            self._keep_open = False
 
     def _drop_body(self) -> None:
         self._dropped = True
         self._release(self._body_bytes)
         self._body_bytes = 0
         self._body.clear()
+
+    def _forget_waiting(self) -> None:
+        for request, _ in self._waiting:
+            self._release(len(request.body))
+        self._waiting.clear()
 
     def _release(self, held_bytes: int) -> None:
         self._shared.held_bytes -= held_bytes
@@ -367,7 +368,8 @@ class Connection(asyncio.Protocol):
 
     def _hang_up(self) -> None:
         """Closes, but where something may still come in, first tells the client and lets it read the answer."""
-        if self._deaf and self._transport.can_write_eof():
+        self._forget_waiting()
+        if self._deaf and not self._half_closed and self._transport.can_write_eof():
             self._transport.write_eof()
             self.deadline = self._shared.now() + LINGER_S
         else:

@@ -48,6 +48,18 @@ async def test_the_requests_of_a_pipeline_are_answered_in_their_order(door: Runn
     assert (await read_answer(reader)).status == 200
 
 
+async def test_what_follows_a_closing_request_or_garbage_in_a_pipeline_is_not_taken(door: Running) -> None:
+    closing = REQUEST.replace(b"Host: door", b"Connection: close")
+    for pipeline, answered in ((REQUEST + closing + REQUEST, 2), (REQUEST + b"garbage\r\n\r\n" + REQUEST, 1)):
+        reader, writer = await door.connect()
+        writer.write(pipeline)
+        for _ in range(answered):
+            assert (await read_answer(reader)).status == 200
+        assert await ended(reader)
+    assert len(door.messages()) == 3
+    assert door.door.batcher._idle.is_set()
+
+
 async def test_a_request_may_arrive_byte_by_byte(door: Running) -> None:
     reader, writer = await door.connect()
     for byte in REQUEST:
