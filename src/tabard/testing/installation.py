@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -55,6 +57,14 @@ class Installation:
         """The profile of an identifier such as `user:u1`."""
         return self.get(f"/api/profiles/{quote(identifier, safe='')}")
 
+    def add_source(self, name: str, kind: str = "server") -> Json:
+        """A new source, once the running collector knows it (within a second)."""
+        added = self.tabard("source", "add", name, "--kind", kind)
+        assert isinstance(added, dict)
+        settings = f"{self.collector}/v1/projects/{added['writeKey']}/settings"
+        assert eventually(lambda: _status(settings) == HTTPStatus.OK, within_s=5)
+        return added
+
     def tabard(self, *arguments: str) -> Json | list[Any]:
         """The JSON document a command of the CLI prints about this installation."""
         command = [sys.executable, "-m", "tabard", *arguments, "--data", str(self.data), "--json"]
@@ -80,6 +90,16 @@ def running(data: Path, *arguments: str, environ: dict[str, str] | None = None) 
             yield Installation(data, block["collector"], block["web"], process=process, **known)
         finally:
             _stop(process)
+
+
+def _status(url: str) -> int:
+    try:
+        with urlopen(url, timeout=10) as answer:
+            status: int = answer.status
+    except HTTPError as problem:
+        problem.close()
+        return problem.code
+    return status
 
 
 def _first_block(process: subprocess.Popen[str], log: Path) -> Json:

@@ -1,7 +1,6 @@
 """The published SDKs, unchanged, against a running `tabard serve`: what they send is stored, field by field."""
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,31 +26,6 @@ pytestmark = pytest.mark.e2e
 def tabard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with running(tmp_path_factory.mktemp("sdks") / "data") as installation:
         yield installation
-
-
-@pytest.fixture(scope="session")
-def node_packages() -> str:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not node or not npm:
-        pytest.skip("needs Node.js 20 and npm on PATH (Debian: apt-get install nodejs npm)")
-    if not (NODE / "node_modules" / ".package-lock.json").exists():
-        subprocess.run([npm, "ci", "--silent"], cwd=NODE, check=True, timeout=180)
-    return node
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found:
-        pytest.skip("needs Chromium on PATH (Debian: apt-get install chromium)")
-    return found
-
-
-def source_of(tabard: Installation, name: str) -> Json:
-    """A source of its own for one SDK, so that its messages can be told from the others'."""
-    added = tabard.tabard("source", "add", name)
-    assert isinstance(added, dict)
-    return added
 
 
 def messages_of(tabard: Installation, source: Json, types: list[str]) -> dict[str, Json]:
@@ -85,7 +59,7 @@ def assert_whole_scenario(messages: dict[str, Json], expected_traits: dict[str, 
 
 @pytest.mark.parametrize("sdk", PYTHON_SDKS)
 def test_every_call_of_a_published_python_sdk_is_stored_as_sent(tabard: Installation, sdk: str) -> None:
-    source = source_of(tabard, sdk)
+    source = tabard.add_source(sdk)
     arguments = [str(HERE / "python_scenario.py"), sdk, tabard.collector, source["writeKey"]]
     subprocess.run([sys.executable, *arguments], check=True, timeout=60)
     messages = messages_of(tabard, source, SERVER_CALLS)
@@ -108,7 +82,7 @@ def test_every_call_of_a_published_python_sdk_is_stored_as_sent(tabard: Installa
 def test_every_call_of_a_published_node_sdk_is_stored_as_sent(
     tabard: Installation, node_packages: str, sdk: str
 ) -> None:
-    source = source_of(tabard, sdk.strip("@").replace("/", "-"))
+    source = tabard.add_source(sdk.strip("@").replace("/", "-"))
     command = [node_packages, "drive.mjs", sdk, tabard.collector, source["writeKey"]]
     subprocess.run(command, cwd=NODE, check=True, timeout=60)
     messages = messages_of(tabard, source, SERVER_CALLS)
@@ -130,8 +104,7 @@ def test_every_call_of_a_published_node_sdk_is_stored_as_sent(
 def test_a_published_browser_sdk_starts_and_sends_to_us_alone(
     tabard: Installation, node_packages: str, chromium: str, sdk: str
 ) -> None:
-    added = tabard.tabard("source", "add", sdk.strip("@").replace("/", "-"), "--kind", "browser")
-    assert isinstance(added, dict)
+    added = tabard.add_source(sdk.strip("@").replace("/", "-"), "browser")
     command = [node_packages, "browser.mjs", sdk, tabard.collector, added["writeKey"], chromium]
     done = subprocess.run(command, cwd=NODE, check=True, timeout=90, capture_output=True, text=True)
     outcome = json.loads(done.stdout)
