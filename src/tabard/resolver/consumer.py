@@ -14,12 +14,13 @@ from tabard.log.interface import LogEntry, LogReader, OffsetGone, Progress
 from tabard.log.quarantine import QuarantinedRecord
 from tabard.message.types import partition_of
 from tabard.resolver.stages import Unresolved, resolve
-from tabard.storage.interface import Consumed, Count, Resolved, StoreWriter
+from tabard.storage.interface import Consumed, Count, Resolved, StoreUnavailable, StoreWriter
 from tabard.telemetry import logging, metrics
 
 CONSUMER: Final = "resolver"
 POLL_S: Final = 0.02
 PARTITIONS_S: Final = 1.0
+UNAVAILABLE_S: Final = 1.0
 PROJECT_S: Final = 0.25
 MARKS: Final = 2000
 ERASURES: Final = 20
@@ -69,10 +70,13 @@ def run(parts: Parts, stop: threading.Event) -> None:
     calm_collector()
     loop = Consumer(parts)
     while not stop.is_set():
-        worked = loop.turn()
         parts.beat()
-        if not worked:
-            stop.wait(POLL_S)
+        try:
+            if not loop.turn():
+                stop.wait(POLL_S)
+        except StoreUnavailable as problem:
+            logging.logger().error("resolver.store.unavailable", code=problem.code, problem=str(problem))
+            stop.wait(UNAVAILABLE_S)
     loop.end()
 
 

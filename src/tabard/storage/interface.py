@@ -132,6 +132,16 @@ class Count(msgspec.Struct, frozen=True, gc=False):
     sample: int | None = None
 
 
+class StoreUnavailable(Exception):
+    """The store cannot commit now; nothing of the call was kept, and it may be made again. `code` names the cause:
+    `disk_full` or `store_busy`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class StoreWriter(Protocol):
     """The one writer of a store. Whatever order messages come in, the same set gives the same state."""
 
@@ -144,7 +154,10 @@ class StoreWriter(Protocol):
         ...
 
     def apply(self, batch: Sequence[Resolved], consumed: Sequence[Consumed], counts: Sequence[Count] = ()) -> Committed:
-        """Commits messages, all their effects and the positions in one transaction. Raises `Fenced`."""
+        """Commits messages, all their effects and the positions in one transaction.
+
+        Raises `Fenced` and `StoreUnavailable`; so do `project` and `erase`.
+        """
         ...
 
     def project(self, limit: int) -> int:

@@ -16,7 +16,7 @@ from tabard.log.progress import FileProgress
 from tabard.log.quarantine import Quarantine, QuarantineReader
 from tabard.message.types import RECORD_VERSION, SERVER_TRUST, Record
 from tabard.resolver.consumer import Consumer, Parts, Status, run
-from tabard.storage.interface import Fenced
+from tabard.storage.interface import Fenced, StoreUnavailable
 from tabard.storage.sqlite.store import SqliteStore, StoreLocked
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 from tabard.storage.sqlite.store_reader import SqliteMessageReader
@@ -173,3 +173,22 @@ def test_the_status_names_lag_positions_and_books(world: World) -> None:
     world.resolve()
     status = world.statuses[-1]
     assert (status.lag, status.positions, status.stored, status.duplicates) == ({1: 0}, {1: 2}, 1, 1)
+
+
+def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room_again(world: World) -> None:
+    writer = world.log.writer(1)
+    body = {"userId": "u", "event": "E", "properties": {"text": "x" * 20_000}}
+    writer.append([record("track", {**body, "messageId": f"m{n}"}) for n in range(40)])
+    store = world.store()
+    pages = store.database.execute("PRAGMA page_count").get
+    store.database.execute(f"PRAGMA max_page_count = {pages + 30}")
+    consumer = Consumer(world.parts(store))
+    with pytest.raises(StoreUnavailable) as refused:
+        consumer.turn()
+    assert refused.value.code == "disk_full"
+    assert SqliteMessageReader(world.folder / "store.db").resolved().get(1, 0) == 0
+    store.database.execute("PRAGMA max_page_count = 1000000")
+    while consumer.turn():
+        pass
+    assert len(SqliteMessageReader(world.folder / "store.db").read(1, 0, 100)) == 40
+    store.close()

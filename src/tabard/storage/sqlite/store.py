@@ -1,8 +1,9 @@
 """The store's one writer: a batch of messages, all their effects and the consumed positions in one transaction."""
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import apsw
 import msgspec
 
 from tabard.identity.rules import Fact, Rules
-from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved
+from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved, StoreUnavailable
 from tabard.storage.sqlite.database import connect, immediate, migrate
 from tabard.storage.sqlite.store_batch import Copies, Deduplicator, New
 from tabard.storage.sqlite.store_books import Books
@@ -98,33 +99,23 @@ class SqliteStore:
 
         After any failure the memory is emptied, so that it is never ahead of the file.
         """
-        try:
-            with immediate(self.database):
-                self._advance(consumed)
-                committed = self._store(batch)
-                self._books.add(counts)
-                self._books.flush()
-        except BaseException:
-            self._forget(everything=True)
-            raise
+        with self._all_or_nothing(), immediate(self.database):
+            self._advance(consumed)
+            committed = self._store(batch)
+            self._books.add(counts)
+            self._books.flush()
         self._forget()
         return committed
 
     def project(self, limit: int) -> int:
         """Brings marked identifiers to their profiles, in a transaction of its own; how many were done."""
-        try:
+        with self._all_or_nothing():
             return self._projector.project(limit)
-        except BaseException:
-            self._forget(everything=True)
-            raise
 
     def erase(self, limit: int) -> int:
         """Erases what deletes made dead, of at most `limit` identifiers, in a transaction of its own."""
-        try:
+        with self._all_or_nothing():
             return self._eraser.erase(limit)
-        except BaseException:
-            self._forget(everything=True)
-            raise
 
     def rebuild(self) -> None:
         """Derives everything anew from the archive, under the rules of now; the same profile ids, the same digest.
@@ -319,12 +310,9 @@ class SqliteStore:
         self.database.execute(SQL["set_meta"], ("limits", limits))
 
     def _finish_rebuild(self) -> None:
-        try:
+        with self._all_or_nothing():
             while self._upkeep.rebuilding() and self._upkeep.rebuild_some(self._flush_and_settle):
                 self._forget()
-        except BaseException:
-            self._forget(everything=True)
-            raise
 
     def _flush_and_settle(self) -> None:
         self._flush()
@@ -347,6 +335,21 @@ class SqliteStore:
             )
             if self.database.changes() != 1:
                 raise Fenced(f"partition {one.partition} is not at offset {one.offset}; another resolver moved it")
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """After any failure the memory is emptied, so that it is never ahead of the file."""
+        try:
+            yield
+        except apsw.FullError as problem:
+            self._forget(everything=True)
+            raise StoreUnavailable("disk_full", f"{self.database.filename}: the disk is full; free some") from problem
+        except apsw.BusyError as problem:
+            self._forget(everything=True)
+            raise StoreUnavailable("store_busy", f"{self.database.filename} is locked by another program") from problem
+        except BaseException:
+            self._forget(everything=True)
+            raise
 
     def _forget(self, *, everything: bool = False) -> None:
         self.nodes.forget(everything=everything)

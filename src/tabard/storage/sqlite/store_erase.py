@@ -8,6 +8,7 @@ import apsw
 
 from tabard.identity.identifiers import Kind
 from tabard.storage.sqlite.database import immediate
+from tabard.storage.sqlite.store_entry import MessageFlag
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, numbers
@@ -39,7 +40,7 @@ class Eraser:
         for row in list(self._archive.mentioning(node)):
             entry = self._archive.entry(row)
             if entry.subject is node and self._facts.deleted(node, entry.t):
-                self._archive.erase(row)
+                self._archive.drop_body(row, MessageFlag.ERASED)
                 fading.update(people(entry))
         for one in fading:
             deleted = any(switch.kind == "delete" for switch in self._facts.switches(one))

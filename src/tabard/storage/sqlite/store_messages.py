@@ -156,7 +156,8 @@ class Archive:
         """Writes the new rows in the order of their positions."""
         self._new.sort(key=lambda row: row.position)
         if self._new:
-            self._database.executemany(SQL["add_message"], self._new)
+            self._database.executemany(SQL["add_message"], [row[:-1] for row in self._new])
+            self._database.executemany(SQL["add_body"], [(row.position, row.body) for row in self._new])
             self._database.execute(SQL["set_meta"], (_SEQ, self._seq))
         self._new = []
 
@@ -172,14 +173,15 @@ class Archive:
     def replace(self, row: Row, **columns: Any) -> None:
         """Writes type, flags, timestamp, links and body of a stored row."""
         new = row._replace(**columns)
-        self._database.execute(
-            SQL["replace_message"], (new.position, new.type, new.flags, new.timestamp, new.links, new.body)
-        )
+        run = self._database.execute
+        run(SQL["replace_message"], (new.position, new.type, new.flags, new.timestamp, new.links))
+        if new.body:
+            run(SQL["set_body"], (new.position, new.body))
 
-    def erase(self, row: Row) -> None:
-        """Overwrites a body; the row stays, by which a late copy is recognised."""
-        if not row.flags & MessageFlag.ERASED:
-            self._database.execute(SQL["erase_message"], (row.position, row.flags | MessageFlag.ERASED))
+    def drop_body(self, row: Row, why: MessageFlag) -> None:
+        """Takes a body away and says why; the row stays, by which a late copy is recognised."""
+        self._database.execute(SQL["drop_body"], (row.position,))
+        self._database.execute(SQL["flag_message"], (row.position, int(why)))
 
     def mentioning(self, node: Node) -> Iterator[Row]:
         """Every stored message that mentions an identifier, the latest resolved first."""

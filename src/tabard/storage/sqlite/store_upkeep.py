@@ -1,23 +1,25 @@
 """Upkeep of a whole store: the full rebuild from the archive, and the archive's horizon."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import apsw
 
 from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import Fact, Rules, read
-from tabard.message.types import Message
+from tabard.message.types import CONTROL, Message
 from tabard.message.types import position as packed
 from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.database import immediate
-from tabard.storage.sqlite.store_entry import Entry, MessageFlag, Row, entry_of, texts_of
+from tabard.storage.sqlite.store_entry import TYPE_CODES, Entry, MessageFlag, Row, entry_of, texts_of
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, Sources, message_of
 from tabard.storage.sqlite.store_nodes import NAMED, Nodes
 
 CHUNK: Final = 2000
+PURGED_ONCE: Final = 20_000
 REBUILD_AT: Final = "rebuild_at"
 PURGED_AT: Final = "purged_at"
 
@@ -72,17 +74,20 @@ class Upkeep:
         return bool(rows)
 
     def purge(self, partition: int, before_ms: int) -> int:
-        """Drops bodies received before a time from a partition; how many rows were looked at (0 = it is done)."""
+        """Drops bodies of calls received before a time from a partition, at most so many at once; how many."""
         key = f"{PURGED_AT}/{partition}"
+        run = self._database.execute
         with immediate(self._database):
-            at = int(self._database.execute(SQL["meta"], (key,)).get or packed(partition, 0))
-            rows: list[Any] = self._database.execute(
-                SQL["purge_range"], (at, packed(partition + 1, 0), CHUNK)
-            ).fetchall()
-            due = [position for position, received_at, _ in rows if received_at < before_ms]
-            self._database.executemany(SQL["purge_message"], [(position,) for position in due])
+            at = int(run(SQL["meta"], (key,)).get or packed(partition, 0))
+            arguments = (at, packed(partition + 1, 0), TYPE_CODES[CONTROL], PURGED_ONCE)
+            rows: Iterable[Any] = run(SQL["purge_range"], arguments)
+            # What arrived is in order of arrival: behind the first that is not due nothing is.
+            due = [position for position, _ in itertools.takewhile(lambda row: row[1] < before_ms, rows)]
             if due:
-                self._database.execute(SQL["set_meta"], (key, due[-1] + 1))
+                gone = int(MessageFlag.PURGED)
+                self._database.executemany(SQL["flag_message"], [(position, gone) for position in due])
+                self._database.executemany(SQL["drop_body"], [(position,) for position in due])
+                run(SQL["set_meta"], (key, due[-1] + 1))
         return len(due)
 
     def _reread(self, row: Row) -> Entry:

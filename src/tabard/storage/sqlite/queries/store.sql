@@ -20,15 +20,22 @@ INSERT INTO source VALUES (?, ?)
 -- name: next_node
 SELECT coalesce(max(id), 0) + 1 FROM node
 -- name: add_message
-INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- name: add_body
+INSERT INTO body VALUES (?, ?)
+-- name: set_body
+INSERT OR REPLACE INTO body VALUES (?, ?)
+-- name: drop_body
+DELETE FROM body WHERE position = ?
 -- name: message
-SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message WHERE position = ?
+SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
+FROM message m LEFT JOIN body b ON b.position = m.position WHERE m.position = ?
 -- name: message_head
 SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links FROM message WHERE position = ?
 -- name: replace_message
-UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5, body = ?6 WHERE position = ?1
--- name: erase_message
-UPDATE message SET flags = ?2, body = x'' WHERE position = ?1
+UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5 WHERE position = ?1
+-- name: flag_message
+UPDATE message SET flags = flags | ?2 WHERE position = ?1
 -- name: nodes_by_id
 SELECT 0, id, kind, text, flags, mentions, newest, owned, own_newest, own_anchor, events, first_at, last_at, devices,
     emails, months, profile FROM node WHERE id IN carray(?)
@@ -136,11 +143,13 @@ DELETE FROM erasure WHERE node = ?
 -- name: watermarks
 SELECT received_at, polled_at FROM progress
 -- name: read
-SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message
-WHERE position >= ? AND position < ? AND type != ? ORDER BY position LIMIT ?
+SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
+FROM message m LEFT JOIN body b ON b.position = m.position
+WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position LIMIT ?
 -- name: newest
-SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message
-WHERE position >= ? AND position < ? AND type != ? ORDER BY position DESC LIMIT ?
+SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
+FROM message m LEFT JOIN body b ON b.position = m.position
+WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position DESC LIMIT ?
 -- name: changes
 SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node WHERE o.seq > ? ORDER BY o.seq
 LIMIT ?
@@ -157,9 +166,7 @@ SELECT name, source, key, n, sample FROM tally WHERE name = ? ORDER BY source, k
 -- name: people_of_month
 SELECT count(DISTINCT CASE profile WHEN 0 THEN -id ELSE profile END) FROM node WHERE months & ? AND events > 0
 -- name: purge_range
-SELECT position, received_at, flags FROM message WHERE position >= ? AND position < ? ORDER BY position LIMIT ?
--- name: purge_message
-UPDATE message SET flags = flags | 32, body = x'' WHERE position = ? AND length(body) > 0 AND type != 6
+SELECT position, received_at FROM message WHERE position >= ? AND position < ? AND type != ? ORDER BY position LIMIT ?
 -- name: all_registers
 SELECT node, writes FROM register
 -- name: clear_derived
@@ -167,8 +174,9 @@ DELETE FROM claim; DELETE FROM edge; DELETE FROM dirty;
 UPDATE node SET flags = (flags & 398) | CASE WHEN id IN (SELECT node FROM register) THEN 512 ELSE 0 END,
     events = 0, first_at = 0, last_at = 0, devices = 0, emails = 0
 -- name: rows_after
-SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links, body FROM message
-WHERE position > ? ORDER BY position LIMIT ?
+SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
+FROM message m LEFT JOIN body b ON b.position = m.position
+WHERE m.position > ? ORDER BY m.position LIMIT ?
 -- name: mark_all
 INSERT OR IGNORE INTO dirty SELECT id, ? FROM node
 -- name: drop_meta

@@ -27,9 +27,11 @@ CREATE TABLE message (
     received_at INTEGER NOT NULL,
     timestamp INTEGER NOT NULL,
     message_id TEXT NOT NULL,
-    links BLOB NOT NULL,
-    body BLOB NOT NULL
+    links BLOB NOT NULL
 );
+
+-- Bodies apart from the rows that point at them: past the archive's horizon, or erased, they go and their pages with them.
+CREATE TABLE body (position INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
 -- Hash → integer: of messages (messageId, source) to their position, of identifiers (keyed hash) to their node. Different
 -- texts with one hash take the next free key. New keys go to the `_new` table, which is small and so cheap to write at
