@@ -1,6 +1,7 @@
 """The command `tabard`: the list of its commands. Each is loaded only when it is called, so that `--help` is quick."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -43,6 +44,7 @@ COMMANDS: Final = {
     "import": Entry("importing", "Import calls from a file of JSON lines."),
     "backup": Entry("backup", "Copy an installation while it runs."),
     "restore": Entry("backup", "Make a data folder from a backup."),
+    "keys": Entry("keys", "New sealing keys, a new admin token."),
     "settings": Entry("configuration", "List the settings and where each value comes from."),
 }
 
@@ -74,6 +76,10 @@ class LazyGroup(click.Group):
         extra["standalone_mode"] = False
         try:
             code = super().main(given, *rest, **extra)
+        except BrokenPipeError:
+            # Whoever read the output has seen enough, as in `tabard tail | head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
         except Exception as problem:
             failure = failure_of(problem)
             if failure is None:

@@ -127,7 +127,8 @@ def _walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, terminal_width=110, max_content_width=110)
+    names = main.context_settings["help_option_names"]
+    context = click.Context(command, info_name=path, terminal_width=110, help_option_names=names)
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tabard.clock import SystemClock
 from tabard.commands.frame import (
+    EXIT_PROBLEM,
     EXIT_USAGE,
     CommandFailed,
     data_option,
@@ -174,7 +175,9 @@ def delete(identifiers: tuple[str, ...], yes: bool, data: Path, as_json: bool) -
     Bodies are overwritten; what still holds data afterwards, and until when, is printed.
     """
     ids = [_identifier(each) for each in identifiers]
-    if not yes and not as_json:
+    if not yes:
+        if as_json:
+            raise CommandFailed("not_confirmed", "--json asks nothing; add --yes", EXIT_PROBLEM)
         click.confirm(f"Delete {', '.join(ids)}? This cannot be undone", abort=True, err=True)
     _state(data, {"type": "delete", "ids": ids}, as_json=as_json, still=holdings(open_installation(data)))
 

@@ -20,6 +20,7 @@ from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 
 Json = dict[str, Any]
 
+READS_MAX: Final = 20
 LAG_WARNED: Final = 10_000
 """Messages behind which the resolver is warned about."""
 
@@ -27,8 +28,8 @@ LAG_WARNED: Final = 10_000
 def status(installation: Installation, now_ms: int) -> Json:
     """The document of `tabard status` and `GET /api/status`."""
     roles = _roles(installation)
-    log, lag = _log(installation)
-    sources, terms = _sources(installation)
+    store = _store(installation)
+    log = _log(installation, store.resolved)
     destinations = _destinations(installation)
     settings = running_settings(installation)
     space = disk(installation.data, settings.disk_floor_bytes)
@@ -37,12 +38,12 @@ def status(installation: Installation, now_ms: int) -> Json:
         "data": str(installation.data),
         "roles": roles,
         "log": log,
-        "books": _books(log, terms),
-        "sources": sources,
+        "books": _books(log, store),
+        "sources": _sources(installation, store),
         "destinations": destinations,
         "disk": {"freeBytes": space.free_bytes, "floorBytes": space.floor_bytes},
     }
-    return {**document, "warnings": [*_warnings(document, lag, below_floor=space.below_floor)]}
+    return {**document, "warnings": [*_warnings(document, below_floor=space.below_floor)]}
 
 
 def _roles(installation: Installation) -> list[Json]:
@@ -71,9 +72,31 @@ def _roles(installation: Installation) -> list[Json]:
     return rows
 
 
-def _log(installation: Installation) -> tuple[Json, int]:
+class _Store(msgspec.Struct, frozen=True):
+    """What the store says at one moment."""
+
+    resolved: dict[int, int] = {}
+    books: list[SourceBooks] = []
+    advice: list[SourceAdvice] = []
+
+
+def _store(installation: Installation) -> _Store:
+    """Positions and books of one moment: read again where a commit came between."""
+    if not is_made(installation.store_db):
+        return _Store()
+    with (
+        contextlib.closing(message_reader(installation)) as messages,
+        contextlib.closing(SqliteUsageReader(installation.store_db)) as usage,
+    ):
+        for _ in range(READS_MAX):
+            found = _Store(messages.resolved(), usage.books(), usage.advice())
+            if found.resolved == messages.resolved():
+                break
+        return found
+
+
+def _log(installation: Installation, resolved: dict[int, int]) -> Json:
     with contextlib.closing(SqliteLogReader(installation.log)) as reader:
-        resolved = _resolved(installation)
         partitions = [
             {
                 "partition": partition,
@@ -85,28 +108,16 @@ def _log(installation: Installation) -> tuple[Json, int]:
         ]
         log_id = reader.log_id
     lag = sum(max(0, each["end"] - each["resolved"]) for each in partitions)
-    return {"logId": log_id, "partitions": partitions, "unresolved": lag}, lag
+    return {"logId": log_id, "partitions": partitions, "unresolved": lag}
 
 
-def _resolved(installation: Installation) -> dict[int, int]:
-    if not is_made(installation.store_db):
-        return {}
-    with contextlib.closing(message_reader(installation)) as reader:
-        return reader.resolved()
-
-
-def _sources(installation: Installation) -> tuple[list[Json], Json]:
-    """Each source with its books and the advice on it, and the sums of the books over all of them."""
+def _sources(installation: Installation, store: _Store) -> list[Json]:
+    """Each source with its books and the advice on it."""
     with contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace:
         sources = workspace.sources()
-    books: list[SourceBooks] = []
-    advice: list[SourceAdvice] = []
-    if is_made(installation.store_db):
-        with contextlib.closing(SqliteUsageReader(installation.store_db)) as reader:
-            books, advice = reader.books(), reader.advice()
-    known = {each.source: each for each in books}
-    advised = {each.source: each for each in advice}
-    rows = [
+    known = {each.source: each for each in store.books}
+    advised = {each.source: each for each in store.advice}
+    return [
         {
             "id": source.id,
             "name": source.name,
@@ -116,11 +127,6 @@ def _sources(installation: Installation) -> tuple[list[Json], Json]:
         }
         for source in sources
     ]
-    terms = {name: sum(getattr(each, name) for each in books) for name in _TERMS}
-    return rows, terms
-
-
-_TERMS: Final = ("stored", "duplicates", "conflicting", "quarantined")
 
 
 def _plain(struct: msgspec.Struct) -> Json:
@@ -133,11 +139,19 @@ def _advice(advice: SourceAdvice) -> Json:
     return {**_plain(advice), "unchangedShare": share}
 
 
-def _books(log: Json, terms: Json) -> Json:
+def _books(log: Json, store: _Store) -> Json:
     """accepted = stored + duplicates + conflicting + quarantined + unresolved, to the message."""
-    accepted = sum(each["end"] for each in log["partitions"])
-    rest = accepted - sum(terms.values()) - log["unresolved"]
-    return {"accepted": accepted, **terms, "unresolved": log["unresolved"], "difference": rest}
+    terms = {name: sum(getattr(each, name) for each in store.books) for name in _TERMS}
+    resolved = sum(store.resolved.values())
+    return {
+        "accepted": resolved + log["unresolved"],
+        **terms,
+        "unresolved": log["unresolved"],
+        "difference": resolved - sum(terms.values()),
+    }
+
+
+_TERMS: Final = ("stored", "duplicates", "conflicting", "quarantined")
 
 
 def _destinations(installation: Installation) -> list[Json]:
@@ -152,7 +166,7 @@ def _destinations(installation: Installation) -> list[Json]:
     ]
 
 
-def _warnings(document: Json, lag: int, *, below_floor: bool) -> Iterator[Json]:
+def _warnings(document: Json, *, below_floor: bool) -> Iterator[Json]:
     """What needs a person: a stable code, the role or destination it is about, and a sentence."""
     for role in document["roles"]:
         last = role["lastExit"] or "not started"
@@ -163,6 +177,7 @@ def _warnings(document: Json, lag: int, *, below_floor: bool) -> Iterator[Json]:
     if below_floor:
         text = "free disk is below disk_floor_bytes: the collector answers 503 until there is room"
         yield _warning("disk_floor", "", text)
+    lag = document["log"]["unresolved"]
     if lag > LAG_WARNED:
         yield _warning("resolver_behind", "", f"the resolver is {lag} messages behind")
     if document["books"]["difference"]:

@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 from tabard.compose.running import running_settings
+from tabard.message.types import CALL_TYPES
 from tabard.storage.sqlite.database import is_made
 from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.store_usage import SqliteUsageReader
@@ -36,5 +37,6 @@ def _counted(installation: Installation, month: str) -> tuple[list[dict[str, Any
         rows = [
             {"source": names.get(row.source, row.source), "type": row.type, "calls": row.calls}
             for row in reader.usage(month)
+            if row.type in CALL_TYPES
         ]
         return rows, reader.people(month)

@@ -209,3 +209,19 @@ def test_the_examples_of_identity_resolve_from_the_command_line_as_written() -> 
         words = ["resolve", "-", "--json", *(["--config", limits] if limits else [])]
         result = CliRunner().invoke(main, words, input=lines)
         assert json.loads(result.stdout) == example["expect"], example["name"]
+
+
+def test_rotating_the_sealing_key_seals_every_secret_anew(run: Run, data: Path) -> None:
+    add_hook(run)
+    assert run("keys", "rotate") == {"version": 2, "destinations": 1}
+    assert run("destination", "list")[0]["version"] == 2
+    (data / "keys" / "seal-1").unlink()
+    assert run("destination", "set", "crm", "--set", "url=https://crm.example/v3")["version"] == 3
+
+
+def test_a_new_admin_token_takes_the_place_of_the_old(run: Run, data: Path) -> None:
+    old = (data / "keys" / "admin-token").read_text().strip()
+    assert run("keys", "new-admin-token", code=1)["error"]["code"] == "not_confirmed"
+    new = run("keys", "new-admin-token", "--yes")["adminToken"]
+    assert new != old
+    assert (data / "keys" / "admin-token").read_text().strip() == new

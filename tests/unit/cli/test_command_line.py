@@ -47,7 +47,7 @@ def test_every_example_is_a_call_that_the_command_understands(path: tuple[str, .
         call = shlex.split(line.split("|")[-1].split(">")[0])
         words = call[call.index("tabard") + 1 :]
         assert tuple(words[: len(path)]) == path
-        command.make_context(path[-1], words[len(path) :])
+        command.make_context(path[-1], words[len(path) :], parent=click.Context(main, **main.context_settings))
 
 
 def test_the_list_of_commands_is_the_one_shown_and_each_loads() -> None:
