@@ -199,10 +199,10 @@ class Deliverer:
         start: Vector
         if instance.start == "beginning":
             start = {}
-        elif instance.start == "now":
-            start = await self.feed.call(lambda reader: reader.resolved())
         else:
-            start = await self.feed.call(vector_at, parse_instant(instance.start) or 0)
+            # "now" is when the instance was made, not when we first noticed it: what came between is its as well.
+            moment = instance.created_at if instance.start == "now" else parse_instant(instance.start)
+            start = await self.feed.call(vector_at, moment or self.now_ms())
         now_ms = self.now_ms()
         state = ConsumerState(
             id=instance.id,

@@ -349,6 +349,18 @@ async def test_a_destination_that_starts_now_leaves_the_past_alone_and_counts_it
     assert sorted(hook.message_ids) == sorted(f"m1-{offset}" for offset in range(1_500, 1_510))
 
 
+async def test_what_arrives_between_the_making_of_a_destination_and_our_noticing_it_is_delivered(
+    tmp_path: Path,
+) -> None:
+    messages = plain(100)
+    made = msgspec.structs.replace(webhook("", start="now"), created_at=1_060)
+    async with FaultyDestination() as hook:
+        instance = msgspec.structs.replace(made, settings={"url": hook.url})
+        async with delivering(tmp_path, messages, MemoryWorkspace([instance])) as running:
+            await running.until_ended(40)
+    assert len(hook.taken) == 40
+
+
 async def test_a_destination_may_start_at_a_time(tmp_path: Path) -> None:
     messages = MemoryMessages().add(stored(offset, received_at=1_767_225_600_000 + offset) for offset in range(100))
     async with FaultyDestination() as hook:
