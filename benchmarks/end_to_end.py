@@ -8,6 +8,7 @@ import argparse
 import os
 import tempfile
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import quantiles
 from urllib.parse import urlsplit
@@ -76,18 +77,27 @@ def measure(rate: int, batch: int, seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory() as folder, receiving() as (port, pipe):
         flags = ("--config", _config(Path(folder)))
         with running(Path(folder) / "data", *flags) as tabard:
-            settings = ("--set", f"url=http://127.0.0.1:{port}/hook", "--set", "batch_size=100")
+            settings = ("--set", f"url=http://127.0.0.1:{port}/hook", "--option", "batch_size=100")
             tabard.tabard("destination", "add", "webhook", "receiver", *settings)
             roles = children(tabard.process.pid)
             before = {role: cpu_s(pid) for role, pid in roles.items()}
             sent = generate(_load(tabard, rate, batch, seconds))
             accepted = sent.points[-1][1]
-            time.sleep(min(DRAIN_S, max(2.0, seconds / 10)))
+            _drain(pipe, accepted)
             used = {role: cpu_s(pid) - before[role] for role, pid in roles.items()}
             resident = sum(resident_mib(pid) for pid in roles.values())
             pipe.send("stop")
             got: Series = pipe.recv()
     return _row(rate, batch, sent, got, used, resident, accepted)
+
+
+def _drain(pipe: Connection, accepted: int) -> None:
+    deadline = time.monotonic() + DRAIN_S
+    while time.monotonic() < deadline:
+        pipe.send("count")
+        if pipe.recv() >= accepted:
+            return
+        time.sleep(0.2)
 
 
 def _config(folder: Path) -> str:
