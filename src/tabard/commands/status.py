@@ -27,8 +27,9 @@ def status(data: Path, as_json: bool) -> None:
     print_table(("ROLE", "STATE", "PID", "RESTARTS", "ADDRESS"), map(_role, document["roles"]))
     books = document["books"]
     click.echo(
-        f"\n{books['accepted']} accepted = {books['stored']} stored + {books['duplicates']} duplicates + "
-        f"{books['conflicting']} conflicting + {books['quarantined']} quarantined + {books['unresolved']} unresolved\n"
+        f"\n{books['accepted']} accepted = {books['stored']} stored + {books['duplicates']} duplicates "
+        f"({books['conflicting']} conflicting) + {books['quarantined']} quarantined + "
+        f"{books['unresolved']} unresolved\n"
     )
     print_table(
         ("DESTINATION", "STATE", "DELIVERED", "FILTERED", "PARKED", "DEAD", "PENDING", "LAG"),

@@ -140,14 +140,14 @@ def _advice(advice: SourceAdvice) -> Json:
 
 
 def _books(log: Json, store: _Store) -> Json:
-    """accepted = stored + duplicates + conflicting + quarantined + unresolved, to the message."""
+    """accepted = stored + duplicates (with conflicting ones) + quarantined + unresolved, to the message."""
     terms = {name: sum(getattr(each, name) for each in store.books) for name in _TERMS}
     resolved = sum(store.resolved.values())
     return {
         "accepted": resolved + log["unresolved"],
         **terms,
         "unresolved": log["unresolved"],
-        "difference": resolved - sum(terms.values()),
+        "difference": resolved - terms["stored"] - terms["duplicates"] - terms["quarantined"],
     }
 
 
