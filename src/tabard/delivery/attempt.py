@@ -44,7 +44,8 @@ class Recording:
 async def attempt(unit: Unit, compiled: Compiled, send: Send, now_ms: int, retry_after_max_s: float) -> list[Outcome]:
     """The end of each item of the unit, in their order. Never raises: a defect of an action is an outcome too."""
     action = unit.planned[0].subscription.action
-    calls = [_call(unit, index, compiled, now_ms) for index in range(len(unit.entries))]
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    calls = [_call(unit, index, compiled, now) for index in range(len(unit.entries))]
 
     def end(error: Exception | None) -> Outcome:
         return _outcome(error, now_ms, retry_after_max_s)
@@ -67,14 +68,14 @@ async def _perform(
     return (None,)
 
 
-def _call(unit: Unit, index: int, compiled: Compiled, now_ms: int) -> Call:
+def _call(unit: Unit, index: int, compiled: Compiled, now: datetime) -> Call:
     item = unit.entries[index].item
     message: Mapping[str, Any] = item.body if item else {}
     return Call(
         unit.planned[index].payload,
         compiled.settings,
         message,
-        datetime.fromtimestamp(now_ms / 1000, UTC),
+        now,
         options_for(message.get("integrations"), compiled.route.names),
     )
 

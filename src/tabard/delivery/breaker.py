@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SUBJECTS_MAX = 20
+REQUESTS_MIN = 3
+"""One batch that fails is not yet a destination that fails."""
 PROBE_FIRST_MS = 5_000
 PROBE_MAX_MS = 300_000
 
@@ -17,7 +19,7 @@ class Why(StrEnum):
 
 @dataclass
 class Breaker:
-    """Opens after 20 different subjects failed in a row, or when `open` is called (refused credentials).
+    """Opens after 20 different subjects failed in a row, in three requests at least, or when `open` is called.
 
     While it is open the cursor stands still and nothing is parked. One message at a time is tried as a probe, after
     5 s at first, then at doubled distances up to 5 minutes. Its success closes the breaker.
@@ -29,7 +31,8 @@ class Breaker:
     probe_at: int = 0
     probing: bool = False
     _probe_wait: int = PROBE_FIRST_MS
-    _failed: set[object] = field(default_factory=set)
+    _subjects: set[object] = field(default_factory=set)
+    _requests: set[object] = field(default_factory=set)
 
     @property
     def is_open(self) -> bool:
@@ -46,24 +49,26 @@ class Breaker:
 
     def succeeded(self) -> bool:
         """An item was taken; whether this closed the breaker."""
-        self._failed.clear()
+        self._subjects.clear()
+        self._requests.clear()
         closed = self.why is not None
         self.why, self.reason, self.probing, self._probe_wait = None, "", False, PROBE_FIRST_MS
         return closed
 
-    def failed(self, subject: object, reason: str, now_ms: int) -> bool:
+    def failed(self, subject: object, request: object, reason: str, now_ms: int) -> bool:
         """An item was refused or got no answer; whether this opened the breaker."""
         if self.why is not None:
             self._wait_longer(reason, now_ms)
             return False
-        self._failed.add(subject)
-        if len(self._failed) < SUBJECTS_MAX:
+        self._subjects.add(subject)
+        self._requests.add(request)
+        if len(self._subjects) < SUBJECTS_MAX or len(self._requests) < REQUESTS_MIN:
             return False
         self.open(Why.FAILURES, reason, now_ms)
         return True
 
     def open(self, why: Why, reason: str, now_ms: int) -> None:
-        """Opens at once."""
+        """Opens at once: the credentials were refused."""
         if self.why is None:
             self.opened_at, self._probe_wait = now_ms, PROBE_FIRST_MS
             self.probe_at, self.probing = now_ms + self._probe_wait, False

@@ -143,7 +143,7 @@ class Consumer:
             if isinstance(planned, Invalid):
                 self._note_dead(entry, "payload_invalid", f"{planned.subscription.name}: {planned.reason}")
             elif self.needless and self.needless.is_unchanged(entry, subscription_id, planned.payload):
-                entry.code = entry.code or Filter.UNCHANGED
+                entry.code = Filter.UNCHANGED
             else:
                 self._ready.add(entry, self.shared.compiled, now_ms)
                 return
@@ -163,6 +163,7 @@ class Consumer:
         if unit is None and probe and self._ready.is_empty() and self._hurry_one(now_ms):
             unit = self._ready.next(now_ms, 0, probe=True)
         if unit is not None:
+            unit.number = next(self._numbers)
             shared.breaker.sending()
             shared.pace.began()
         return unit
@@ -208,9 +209,8 @@ class Consumer:
                 self._end(entry, Term.EXPIRED if item is None else Term.ERASED)
                 self._free(entry, now_ms)
                 continue
-            entry.item, entry.step = item, 0
-            entry.steps = self.shared.compiled.steps(item.body, entry.done)
-            self._go_on(entry, now_ms)
+            entry.item = item
+            self._try_again(entry, now_ms)
 
     def erased(self, unit: Unit, now_ms: int) -> None:
         """Takes out of a unit what was deleted or suppressed meanwhile (`Item.dead`)."""
@@ -232,6 +232,7 @@ class Consumer:
         self._ready.came_back(unit)
         for entry, outcome in zip(unit.entries, outcomes, strict=True):
             entry.answered_at = now_ms
+            self._blame(unit, entry, outcome, now_ms)
             self._after(entry, outcome, now_ms)
 
     def stood_before_start(self, numbers: Mapping[str, int]) -> None:
@@ -245,23 +246,25 @@ class Consumer:
 
     # --- after an answer ------------------------------------------------------------------------------------------
 
-    def _after(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
+    def _blame(self, unit: Unit, entry: Entry, outcome: Outcome, now_ms: int) -> None:
+        """Tells breaker and pace what an item that was not taken says about the destination."""
         breaker = self.shared.breaker
         if outcome.verdict is Verdict.CREDENTIALS:
-            breaker.failed(entry.subject, outcome.reason, now_ms)
+            breaker.failed(entry.subject, unit.number, outcome.reason, now_ms)
             breaker.open(Why.CREDENTIALS, outcome.reason, now_ms)
         elif outcome.verdict is Verdict.RETRY and outcome.retry_after_s is not None:
             self.shared.pace.hold(now_ms / 1000 + outcome.retry_after_s)
             breaker.probing = False
         elif outcome.verdict in (Verdict.RETRY, Verdict.DEAD) and not outcome.blames_item:
-            breaker.failed(entry.subject, outcome.reason, now_ms)
-        if outcome.verdict in (Verdict.RETRY, Verdict.CREDENTIALS) or (
-            outcome.verdict is Verdict.DEAD and breaker.is_open and not outcome.blames_item
-        ):
-            # While the breaker is open nobody knows whose fault a refusal is, so nothing dies of it.
+            breaker.failed(entry.subject, unit.number, outcome.reason, now_ms)
+
+    def _after(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
+        # While the breaker is open nobody knows whose fault a refusal is, so nothing dies of it.
+        spared = outcome.verdict is Verdict.DEAD and self.shared.breaker.is_open and not outcome.blames_item
+        if spared or outcome.verdict in (Verdict.RETRY, Verdict.CREDENTIALS):
             self._fail(entry, outcome, now_ms)
-            return
-        self._step_done(entry, outcome, now_ms)
+        else:
+            self._step_done(entry, outcome, now_ms)
 
     def _step_done(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         subscription_id, planned = entry.steps[entry.step]
@@ -286,8 +289,10 @@ class Consumer:
         if not breaker.succeeded():
             return
         for entry in (*self._window, *self._rows.values()):
-            if entry.since:
+            if entry.since and entry.phase is not Phase.FINISHED:
                 entry.since += rested
+                if entry.has_row:
+                    self._changed[entry.position] = entry
         for entry in self._window:
             if entry.phase is Phase.FAILING:
                 self._try_again(entry, now_ms)
@@ -375,7 +380,8 @@ class Consumer:
     def _try_again(self, entry: Entry, now_ms: int) -> None:
         if entry.item is not None:
             # Planned anew: the mapping may have been corrected.
-            entry.step, entry.steps = 0, self.shared.compiled.steps(entry.item.body, entry.done)
+            entry.step, entry.is_dead = 0, False
+            entry.steps = self.shared.compiled.steps(entry.item.body, entry.done)
         self._go_on(entry, now_ms)
 
     def _hurry_one(self, now_ms: int) -> bool:
@@ -393,7 +399,6 @@ class Consumer:
         entry.late, entry.attempts, entry.since, entry.due = True, 0, 0, now_ms
         entry.phase = Phase.FAILING
         self._rows[row.position] = self._changed[row.position] = entry
-        entry.term = Term.DEAD
         self._ledger.moved(entry, Term.DEAD, Term.PARKED)
         self._wake(now_ms, entry)
 

@@ -140,3 +140,4 @@ class Unit:
     planned: list[Planned]
     began_at: int
     batch_key: tuple[str, bytes] | None = None
+    number: int = 0

@@ -2,7 +2,6 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -49,11 +48,12 @@ class Ready:
             self._singles.append(entry)
             return
         action = planned.subscription.action
-        key = (subscription_id, _encode([planned.payload.get(name) for name in action.batch_keys]))
+        shared = [planned.payload.get(name) for name in action.batch_keys]
+        key = (subscription_id, _encode(shared) if shared else b"")
         batch = self._batches.get(key)
         if batch is None:
             batch = self._batches[key] = _Batch(key, size_max, action.batch_bytes)
-        weight = _weight(planned.payload)
+        weight = len(_encode(planned.payload))
         batch.entries.append((entry, weight))
         batch.bytes += weight
 
@@ -114,7 +114,3 @@ def _unit(subscription_id: str, entries: list[Entry], now_ms: int, key: tuple[st
         if not entry.since:
             entry.stuck_at = now_ms
     return Unit(subscription_id, entries, planned, now_ms, key)
-
-
-def _weight(payload: dict[str, Any]) -> int:
-    return len(_encode(payload))

@@ -52,9 +52,9 @@ def test_the_strictest_rate_and_the_destination_s_own_wish_hold() -> None:
 
 def test_twenty_different_subjects_in_a_row_open_the_breaker_and_one_alone_never_does() -> None:
     breaker = Breaker()
-    assert not any(breaker.failed("the same", "500", 0) for _ in range(100))
+    assert not any(breaker.failed("the same", request, "500", 0) for request in range(100))
     assert breaker.succeeded() is False
-    assert [breaker.failed(subject, "500", 0) for subject in range(20)] == [False] * 19 + [True]
+    assert [breaker.failed(subject, subject, "500", 0) for subject in range(20)] == [False] * 19 + [True]
     assert (breaker.why, breaker.is_open) == (Why.FAILURES, True)
 
 
@@ -68,8 +68,16 @@ def test_an_open_breaker_lets_one_probe_through_at_growing_distances_of_at_most_
         assert breaker.may_send(now)
         breaker.sending()
         assert not breaker.may_send(now)
-        breaker.failed("x", "401", now)
+        breaker.failed("x", 1, "401", now)
     assert distances[:3] == [5_000, 10_000, 20_000]
     assert distances[-1] == PROBE_MAX_MS
     assert breaker.succeeded() is True
     assert breaker.may_send(now)
+
+
+def test_one_batch_that_fails_does_not_open_the_breaker_but_the_third_does() -> None:
+    breaker = Breaker()
+    for request, opened in ((1, False), (2, False), (3, True)):
+        for subject in range(500):
+            breaker.failed(subject, request, "500", 0)
+        assert breaker.is_open is opened
