@@ -62,7 +62,8 @@ def record_of(line: dict[str, Any], number: int) -> Record:
     body = {key: value if key not in _IDS or _may_identify(value) else None for key, value in line.items()}
     if kind not in CALL_TYPES and kind not in CONTROL_FORMS:
         raise LineUnreadable(f"line {number + 1}: type {kind!r} is no call and no control; see `tabard resolve --help`")
-    received = parse_instant(line.get("receivedAt")) or parse_instant(line.get("timestamp")) or 0
+    times = [parse_instant(line.get(field)) or 0 for field in ("receivedAt", "sentAt", "timestamp")]
+    received = times[0] or max(times)
     return Record(
         version=RECORD_VERSION,
         source=SOURCE,
