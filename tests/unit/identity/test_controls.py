@@ -15,33 +15,19 @@ from tabard.identity.controls import (
     severed,
 )
 from tabard.identity.rules import Rules, read
-from tabard.message.types import CONTROL, SERVER_TRUST, Message, Trust
+from tabard.message.types import CONTROL, Trust
+from tests.unit.identity.calls import message
 
 NONE: frozenset[str] = frozenset()
-
-
-def message(body: dict[str, Any], kind: str = "track", trust: Trust = SERVER_TRUST) -> Message:
-    return Message(
-        source="s",
-        type=kind,
-        message_id="m",
-        trust=trust,
-        received_at=5,
-        timestamp=5,
-        body=body,
-        user_id=body.get("userId"),
-        anonymous_id=body.get("anonymousId"),
-        group_id=body.get("groupId"),
-    )
 
 
 @pytest.mark.parametrize("event", [event for event in SEMANTIC if "Object" not in event])
 def test_a_server_may_delete_and_suppress_by_events_and_a_page_may_not(event: str) -> None:
     call = {"event": event, "userId": "u1"}
-    reading = read(message(call), Rules())
+    reading = read(message("track", call), Rules())
     assert reading.fact is None
     assert {control.ids for control in reading.controls} == {("user:u1",)}
-    untrusted = read(message(call, trust=Trust.CLIENT), Rules())
+    untrusted = read(message("track", call, Trust.CLIENT), Rules())
     assert untrusted.controls == ()
     assert untrusted.ignored
     assert untrusted.fact is not None
@@ -49,20 +35,22 @@ def test_a_server_may_delete_and_suppress_by_events_and_a_page_may_not(event: st
 
 
 def test_suppressing_by_event_removes_and_blocks() -> None:
-    kinds = [control.kind for control in controls_of(message({"event": "User Suppressed", "userId": "u1"}), NONE)]
+    kinds = [
+        control.kind for control in controls_of(message("track", {"event": "User Suppressed", "userId": "u1"}), NONE)
+    ]
     assert kinds == ["delete", "suppress"]
 
 
 def test_deleting_an_object_deletes_its_group_by_type_and_id() -> None:
     call = {"event": "Object Deleted", "anonymousId": "x", "properties": {"objectId": "acme", "objectTypeId": 2}}
-    assert controls_of(message(call), NONE) == (Control("delete", ("group:2/acme",)),)
+    assert controls_of(message("track", call), NONE) == (Control("delete", ("group:2/acme",)),)
     plain = {"event": "Object Deleted", "anonymousId": "x", "properties": {"objectId": "acme", "objectTypeId": 1}}
-    assert controls_of(message(plain), NONE) == (Control("delete", ("group:acme",)),)
+    assert controls_of(message("track", plain), NONE) == (Control("delete", ("group:acme",)),)
 
 
 def test_deleting_a_relationship_is_leaving_the_group() -> None:
     call = {"event": "Relationship Deleted", "userId": "u1", "properties": {"objectId": "acme"}}
-    fact = read(message(call), Rules()).fact
+    fact = read(message("track", call), Rules()).fact
     assert fact is not None
     assert (fact.type, fact.subject, fact.group, fact.inside) == ("ungroup", "user:u1", "group:acme", False)
 
@@ -80,7 +68,7 @@ def test_deleting_a_relationship_is_leaving_the_group() -> None:
 )
 def test_a_control_that_does_not_say_what_it_is_about_is_refused_by_name(body: dict[str, Any]) -> None:
     with pytest.raises(ControlUnreadable):
-        controls_of(message(body, CONTROL), NONE)
+        controls_of(message(CONTROL, body), NONE)
 
 
 def test_a_delete_covers_its_own_moment_and_all_before() -> None:

@@ -3,28 +3,14 @@
 from typing import Any
 
 from tabard.identity.rules import Fact, Rules, owner, read, survivor
-from tabard.message.types import SERVER_TRUST, Message, Trust
+from tabard.message.types import SERVER_TRUST, Trust
+from tests.unit.identity.calls import message
 
 
 def fact(kind: str, trust: Trust = SERVER_TRUST, **body: Any) -> Fact:
-    read_fact = read(
-        Message(
-            source="s",
-            type=kind,
-            message_id="m",
-            trust=trust,
-            received_at=5,
-            timestamp=5,
-            body=body,
-            user_id=body.get("userId"),
-            anonymous_id=body.get("anonymousId"),
-            previous_id=body.get("previousId"),
-            group_id=body.get("groupId"),
-        ),
-        Rules(),
-    ).fact
-    assert read_fact is not None
-    return read_fact
+    found = read(message(kind, body, trust), Rules()).fact
+    assert found is not None
+    return found
 
 
 def test_the_subject_is_the_user_else_an_identifys_address_else_the_device() -> None:
