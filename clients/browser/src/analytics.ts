@@ -15,7 +15,18 @@ import { createPipeline } from './pipeline';
 import { runQueryString } from './query';
 import { watchNavigation } from './spa';
 import { createStore } from './store';
-import type { Analytics, CallOptions, Callback, Ctx, Dict, LoadOptions, Message, MessageType, Plugin, SourceMiddleware } from './types';
+import type {
+  Analytics,
+  CallOptions,
+  Callback,
+  Ctx,
+  Dict,
+  LoadOptions,
+  Message,
+  MessageType,
+  Plugin,
+  SourceMiddleware,
+} from './types';
 import { createUnchanged } from './unchanged';
 import { isString, uuid, warnOnce } from './values';
 import { VERSION } from './version';
@@ -82,8 +93,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
       ctx = newCtx(JSON.parse(JSON.stringify(buildMessage(type, fields, given.options, moment, user, store, options))));
       identity.refresh();
       emit(type, ...Object.values(given));
-      if (type === 'identify' && unchanged.leavesOut(ctx, given.options, source.writeKey))
-        logSaved();
+      if (type === 'identify' && unchanged.leavesOut(ctx, given.options, source.writeKey)) logSaved();
       else {
         ctx.event = await pipeline.pass(ctx.event);
         await outbox.add(ctx);

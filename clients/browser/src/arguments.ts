@@ -1,6 +1,6 @@
 /**
  * The overloads of analytics.js, read by position: `id` takes a string or a number and null skips a slot.
- * This accepts every form of both published clients (reference: browser.md, 1.3). The order of each result's keys is
+ * This accepts every form of both published clients. The order of each result's keys is
  * that of the arguments a listener gets.
  */
 import type { CallOptions, Callback, Dict } from './types';

@@ -38,7 +38,9 @@ const widestDomain = (): string => {
 };
 
 /** Cookies of the widest accepted domain: path /, Lax, one year, Secure on https, unless the site says otherwise. */
-export const cookieJar = ({ domain, maxage = 365, path = '/', sameSite = 'Lax', secure = location.protocol === 'https:' }: NonNullable<LoadOptions['cookie']>): Jar => {
+export const cookieJar = (options: NonNullable<LoadOptions['cookie']>): Jar => {
+  const { maxage = 365, path = '/', sameSite = 'Lax', secure = location.protocol === 'https:' } = options;
+  let { domain } = options;
   const widest = (): string => (domain ??= widestDomain());
   return {
     get: find,

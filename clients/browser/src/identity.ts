@@ -3,7 +3,7 @@
  * Names and shapes are those of the analytics.js family, so a site can switch either way and keep its visitors.
  *
  * The cookie is the truth between sub-domains: where its anonymous id differs from this origin's local storage, the
- * origin is stale and forgets its person (browser.md, 7.3). What the cookie lacks is restored from local storage.
+ * origin is stale and forgets its person. What the cookie lacks is restored from local storage.
  */
 import type { Store } from './store';
 import type { Dict, Group, LoadOptions, User } from './types';
@@ -16,7 +16,7 @@ const TRAITS = 'ajs_user_traits';
 const GROUP_TRAITS = 'ajs_group_properties';
 /** The day of the last renewal of the cookies. */
 const REFRESHED = 'tabard_day';
-/** The last identify the server took: `[fingerprint, time, number saved]`. */
+/** The last identify the server took: `[what it said, time, number saved]`. */
 export const SENT = 'tabard_sent';
 
 /** What cookies hold. */
@@ -24,7 +24,9 @@ export const IDS = [ANONYMOUS_ID, USER_ID, GROUP_ID];
 /** All that is known of the visitor, the anonymous id first. */
 export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, REFRESHED];
 
-export const createIdentity = ({ local, setLocal, cookie, setCookie, jar }: Store, options: LoadOptions, endpoint: string) => {
+export const createIdentity = (store: Store, options: LoadOptions, endpoint: string) => {
+  const { local, setLocal, cookie, setCookie, jar } = store;
+
   const forget = (names: string[]): void => names.forEach((name) => setLocal(name, null));
 
   /** Whether cookie and local storage both know the id and name different ones. */
@@ -49,7 +51,7 @@ export const createIdentity = ({ local, setLocal, cookie, setCookie, jar }: Stor
    * meanwhile is put right afterwards. A collector of another site is sent no cookies and sets none.
    */
   const changed = (): void => {
-    if (!options.idCookie) return;
+    if (!options.idCookie || !cookie(ANONYMOUS_ID)) return;
     clearTimeout(timer);
     timer = setTimeout(() => {
       const repair = (): void => IDS.forEach((name) => setCookie(name, asId(local(name))));
@@ -135,5 +137,3 @@ export const createIdentity = ({ local, setLocal, cookie, setCookie, jar }: Stor
     },
   };
 };
-
-export type Identity = ReturnType<typeof createIdentity>;

@@ -17,7 +17,9 @@ export interface Settings {
 }
 
 const METHODS =
-  'identify track page screen group alias user ready on once off emit debug reset setAnonymousId addSourceMiddleware addDestinationMiddleware register trackLink trackClick trackForm trackSubmit optIn optOut flush push';
+  'identify track page screen group alias user ready on once off emit debug reset setAnonymousId ' +
+  'addSourceMiddleware addDestinationMiddleware register trackLink trackClick trackForm trackSubmit ' +
+  'optIn optOut flush push';
 
 const CHAINED = /^(on|once|off|emit|debug)$/;
 
@@ -59,7 +61,8 @@ class Buffered implements PromiseLike<[Analytics, undefined]> {
   ): PromiseLike<A | B> {
     // Never resolved with this object itself: it is thenable, and a promise would follow it for ever.
     const live = onServer() ? Promise.resolve(undefined) : this.whenLive((started) => started);
-    return live.then((analytics): [Analytics, undefined] => [(analytics ?? this) as Analytics, undefined])
+    return live
+      .then((analytics): [Analytics, undefined] => [(analytics ?? this) as Analytics, undefined])
       .then(done, failed);
   }
 

@@ -28,7 +28,10 @@ type Stub = unknown[] & { [member: string]: unknown };
       stub.push([method, ...args]);
       return stub;
     };
-  'identify track page screen group alias ready on once off reset debug setAnonymousId addSourceMiddleware addDestinationMiddleware register trackLink trackClick trackForm trackSubmit optIn optOut flush'
+  (
+    'identify track page screen group alias ready on once off reset debug setAnonymousId addSourceMiddleware ' +
+    'addDestinationMiddleware register trackLink trackClick trackForm trackSubmit optIn optOut flush'
+  )
     .split(' ')
     .forEach((method) => (stub[method] = later(method)));
   const unknown = () => null;

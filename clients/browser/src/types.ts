@@ -1,6 +1,5 @@
 /** Everything a site can name in its own code. Only types: nothing here reaches the built script. */
 
-export type Json = string | number | boolean | null | Date | undefined | Json[] | { [key: string]: Json };
 export type Dict<T = unknown> = Record<string, T>;
 
 export type MessageType = 'identify' | 'track' | 'page' | 'screen' | 'group' | 'alias';
@@ -156,6 +155,11 @@ export interface LoadOptions {
   sendUnchangedIdentify?: boolean;
 }
 
+export interface WholeTrack {
+  event: string;
+  properties?: Dict;
+}
+
 export type Elements = Element | null | ArrayLike<Element>;
 /** A value, or how to get it from the element. */
 export type Of<T> = T | ((element: Element) => T);
@@ -173,7 +177,8 @@ export interface Analytics {
   track(event: string, properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
   track(event: string, properties: Dict | null, callback: Callback): Promise<Ctx>;
   track(event: string, callback: Callback): Promise<Ctx>;
-  track(message: { event: string; properties?: Dict }, options?: CallOptions | Callback | null, callback?: Callback): Promise<Ctx>;
+  track(message: WholeTrack, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
+  track(message: WholeTrack, callback: Callback): Promise<Ctx>;
 
   page: PageCall;
   screen: PageCall;
@@ -217,11 +222,18 @@ export interface Analytics {
 }
 
 export interface PageCall {
-  (category?: string | null, name?: string | null, properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
+  (
+    category?: string | null,
+    name?: string | null,
+    properties?: Dict | null,
+    options?: CallOptions | null,
+    callback?: Callback,
+  ): Promise<Ctx>;
   (category: string | null, name: string | null, properties: Dict | null, callback: Callback): Promise<Ctx>;
   (category: string | null, name: string | null, callback: Callback): Promise<Ctx>;
   (name: string, properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
   (name: string, properties: Dict | null, callback: Callback): Promise<Ctx>;
+  (name: string, callback: Callback): Promise<Ctx>;
   (properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
   (properties: Dict, callback: Callback): Promise<Ctx>;
   (callback: Callback): Promise<Ctx>;
