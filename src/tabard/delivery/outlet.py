@@ -19,7 +19,7 @@ from tabard.delivery.entry import Unit
 from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.outcome import Outcome, Verdict
 from tabard.delivery.pace import Bucket
-from tabard.delivery.record import attempts_of
+from tabard.delivery.record import attempts_of, without_secrets
 from tabard.destinations.kit.request import Send
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count
@@ -50,7 +50,7 @@ class Served:
 
 
 class Outlet:
-    """Serves one destination instance until it is closed. `committed` wakes it after a commit made room."""
+    """Serves one destination instance until it is closed. `hurry` asks for a commit, which makes room."""
 
     def __init__(
         self, shared: Shared, send: Send, feed: Feed, clock: Clock, retry_after_max_s: float, hurry: Callable[[], None]
@@ -230,22 +230,24 @@ class Outlet:
         items = [entry.item for entry in unit.entries if entry.item]
         if await _insisting(partial(self._feed.recheck, items)):
             consumer.erased(unit, self._clock.now_ms())
-        outcomes: list[Outcome] = []
         began_s = self._clock.monotonic_s()
-        if unit.entries:
-            recording = Recording(self._send)
-            now_ms = self._clock.now_ms()
-            outcomes = await attempt(unit, self.compiled, recording, now_ms, self._retry_after_max_s)
-            outcomes = await self._credentials_confirmed(outcomes)
-        took_s = self._clock.monotonic_s() - began_s
-        if unit.entries:
-            consumer.note(attempts_of(unit, outcomes, recording.exchanges, self.compiled, took_s))
+        outcomes = await self._tried(consumer, unit) if unit.entries else []
         was_open = self.shared.breaker.is_open
-        consumer.answered(unit, outcomes, self._clock.now_ms(), took_s)
+        consumer.answered(unit, outcomes, self._clock.now_ms(), self._clock.monotonic_s() - began_s)
         self._say(was_open=was_open)
         for outcome in outcomes:
             if outcome.verdict is not Verdict.DELIVERED:
                 count("tabard_attempts_failed", destination=self.compiled.instance.id, code=outcome.code)
+
+    async def _tried(self, consumer: Consumer, unit: Unit) -> list[Outcome]:
+        """The ends of the unit's items; what did not simply succeed is recorded, with the secrets it was sent with."""
+        compiled, recording = self.compiled, Recording(self._send)
+        began_s = self._clock.monotonic_s()
+        outcomes = await attempt(unit, compiled, recording, self._clock.now_ms(), self._retry_after_max_s)
+        outcomes = without_secrets(await self._credentials_confirmed(outcomes), compiled)
+        took_s = self._clock.monotonic_s() - began_s
+        consumer.note(attempts_of(unit, outcomes, recording.exchanges, compiled, took_s))
+        return outcomes
 
     async def _credentials_confirmed(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Refused credentials only where the destination's test agrees; otherwise the item is at fault."""

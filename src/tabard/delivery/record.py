@@ -1,6 +1,7 @@
 """What is kept of attempts: request and answer as text, secrets cut out, bodies capped."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tabard.delivery.attempt import Exchange
@@ -11,6 +12,7 @@ from tabard.destinations.kit.field import Field
 from tabard.storage.deliveries import Attempt
 
 BODY_BYTES_MAX: Final = 16 * 1024
+REASON_LENGTH_MAX: Final = 1_000
 REDACTED: Final = "[redacted]"
 _SECRET_MIN: Final = 4
 _WORD_MIN: Final = 8
@@ -19,10 +21,22 @@ _SECRET_HEADERS: Final = frozenset(
 )
 
 
+def without_secrets(outcomes: Sequence[Outcome], compiled: Compiled) -> list[Outcome]:
+    """The outcomes with no secret in their reasons, which quote what destinations answered; reasons capped."""
+    if not any(outcome.reason for outcome in outcomes):
+        return list(outcomes)
+    secrets = secret_texts(compiled.destination.settings, compiled.settings)
+    cleaned = {
+        id(outcome): replace(outcome, reason=redacted(outcome.reason, secrets)[:REASON_LENGTH_MAX])
+        for outcome in outcomes
+    }
+    return [cleaned[id(outcome)] for outcome in outcomes]
+
+
 def attempts_of(
     unit: Unit, outcomes: Sequence[Outcome], exchanges: Sequence[Exchange], compiled: Compiled, took_s: float
 ) -> list[Attempt]:
-    """A record for each item that did not simply succeed, or for all with `record: all`."""
+    """A record for each item that did not simply succeed, or for all with `record: all`. Reasons come clean."""
     kept = [
         (entry, outcome)
         for entry, outcome in zip(unit.entries, outcomes, strict=True)
@@ -41,7 +55,7 @@ def attempts_of(
             subscription=unit.subscription_id,
             verdict=outcome.verdict,
             code=outcome.code,
-            reason=redacted(outcome.reason, secrets),
+            reason=outcome.reason,
             request=request if index == 0 else "",
             answer=answer if index == 0 else "",
         )

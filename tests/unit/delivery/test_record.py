@@ -4,7 +4,7 @@ from tabard.delivery.attempt import Exchange
 from tabard.delivery.compiled import compile_instance
 from tabard.delivery.entry import Item, Unit, entry_of_item
 from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
-from tabard.delivery.record import BODY_BYTES_MAX, attempts_of
+from tabard.delivery.record import BODY_BYTES_MAX, attempts_of, without_secrets
 from tabard.destinations.catalog.webhook import destination
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
 from tests.integration.delivery.stored import stored, webhook
@@ -24,7 +24,7 @@ def unit(number: int = 1) -> Unit:
 
 def recorded(outcomes: list[Outcome], exchange: Exchange, **options: object) -> list[tuple[str, str, str]]:
     compiled = compile_instance(webhook("http://x/", **options), destination, SETTINGS)
-    found = attempts_of(unit(len(outcomes)), outcomes, [exchange], compiled, 0.25)
+    found = attempts_of(unit(len(outcomes)), without_secrets(outcomes, compiled), [exchange], compiled, 0.25)
     return [(each.reason, each.request, each.answer) for each in found]
 
 
