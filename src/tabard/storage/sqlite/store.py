@@ -10,7 +10,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from tabard.identity.rules import Fact, Rules
+from tabard.identity.rules import Rules
 from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved, StoreUnavailable
 from tabard.storage.sqlite.database import connect, immediate, migrate
 from tabard.storage.sqlite.store_batch import Copies, Deduplicator, New
@@ -30,7 +30,7 @@ from tabard.storage.sqlite.store_erase import Eraser
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL, Keys
 from tabard.storage.sqlite.store_messages import Archive, Sources, encoded_body
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, ERASED, NAMED, SEEN, Node, Nodes
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, NAMED, Node, Nodes
 from tabard.storage.sqlite.store_projector import Projector
 from tabard.storage.sqlite.store_rebuild import Rebuilder
 from tabard.storage.sqlite.store_state import State
@@ -42,11 +42,15 @@ class StoreLocked(Exception):
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Sizes of the writer's database memory, in KiB and pages; measured by benchmarks/resolver.py."""
+    """Sizes of the writer's database memory and WAL, measured by benchmarks/resolver.py.
+
+    With an mmap, the pages read count as the process's memory, and were read no faster.
+    """
 
     cache_kib: int = 64 * 1024
     mmap_bytes: int = 0
     checkpoint_pages: int = 16_384
+    wal_bytes_kept: int = 128 * 1024 * 1024
 
 
 _OPTIONS: Final = StoreOptions()
@@ -205,28 +209,28 @@ class SqliteStore:
             entry = entry_of(new.position, t, new.m, reading.fact, self.nodes.get)
             roles = entry.roles()
             flags |= entry.flags()
-            self._apply(entry, reading.fact, new)
+            self._apply(entry, new)
         links = self.archive.chain(new.position, entry, roles)
         source, kind = self.sources.number(message.source), TYPE_CODES[message.type]
         seq = self.archive.next_seq()
         name = message.message_id
         self.archive.add(Row(new.position, source, kind, flags, seq, new.received_at, t, name, links, body))
 
-    def _apply(self, entry: Entry, fact: Fact, new: New) -> None:
+    def _apply(self, entry: Entry, new: New) -> None:
         for named in entry.previous:
             if not named.flags & NAMED:
                 named.flags |= NAMED
                 named.changed = True
         changed = self.facts.apply(entry)
         if changed is None:
-            if entry.subject is not None and self.facts.deleted(entry.subject, entry.t):
-                self.database.execute(SQL["mark_erasure"], (entry.subject.id,))
+            self._bury(entry.subject, entry.t)
             return
-        people = ((entry.subject, fact.subject), (entry.device, fact.device), (entry.email, fact.email))
-        for node, text in people:
-            if node is not None and node.flags & ERASED and node.flags & SEEN and text is not None:
-                self.nodes.restore(node, text)
         self._books.use(entry, new, changed)
+
+    def _bury(self, subject: Node | None, t: int) -> None:
+        """Lets the body of a message go that a delete made dead before it came."""
+        if subject is not None and self.facts.deleted(subject, t):
+            self.database.execute(SQL["mark_erasure"], (subject.id,))
 
     def _improve(self, copies: Copies, better: Resolved) -> None:
         """A copy that is smaller than the stored message takes its place, at its position (A1)."""
@@ -240,6 +244,7 @@ class SqliteStore:
             self._restate(row, better)
         elif entry.subject is not None:
             self._retime(entry, entry.subject, t)
+            self._bury(entry.subject, t)
 
     def _retime(self, entry: Entry, subject: Node, t: int) -> None:
         """The same call with a smaller time: min for seen, claims and edges; anew only what this message held."""
@@ -276,7 +281,9 @@ class SqliteStore:
             roles = entry.roles()
             flags |= entry.flags()
             self._rebuild.update(self.nodes.get(text) for text in texts_of(reading.fact))
+            self._bury(entry.subject, entry.t)
         links = self.archive.relink(row, roles)
+        self.archive.unerase(row)
         kind = TYPE_CODES[message.type]
         body = encoded_body(message)
         self.archive.replace(row, type=kind, flags=flags, timestamp=message.timestamp, links=links, body=body)
@@ -379,5 +386,6 @@ def _tune(database: apsw.Connection, options: StoreOptions) -> None:
     """The log is durable and the positions are in the same transaction, so a commit need not be synced by itself."""
     database.execute(
         f"PRAGMA synchronous = NORMAL; PRAGMA cache_size = -{options.cache_kib};"
-        f"PRAGMA mmap_size = {options.mmap_bytes}; PRAGMA wal_autocheckpoint = {options.checkpoint_pages}"
+        f"PRAGMA mmap_size = {options.mmap_bytes}; PRAGMA wal_autocheckpoint = {options.checkpoint_pages};"
+        f"PRAGMA journal_size_limit = {options.wal_bytes_kept}"
     )

@@ -95,14 +95,14 @@ class Deduplicator:
         return copies[min(ranked)[2]]
 
     def _against(self, row: Row, copies: list[Resolved], found: Sorted) -> Copies:
-        """Where the stored body is gone, only times can be compared; its content is then taken for the same."""
+        """Where the stored body is gone, its content can be recognised but not ordered: of equal times it stays."""
         held = content(decoded_body(row.body), row.trust) if row.body else None
         ranked = [(one.message.timestamp, _content(one), at) for at, one in enumerate(copies)]
-        if held is not None:
-            found.conflicting.extend(copies[at] for _, what, at in ranked if what != held)
+        same = [what == held if held is not None else self._archive.is_content(row, what) for _, what, _ in ranked]
+        found.conflicting.extend(copies[at] for at, alike in enumerate(same) if not alike)
         t, what, at = min(ranked)
         smaller = (t, what) < (row.timestamp, held) if held is not None else t < row.timestamp
-        return Copies(row, copies[at] if smaller else None, held is None or what == held)
+        return Copies(row, copies[at] if smaller else None, same[at])
 
 
 def _content(one: Resolved) -> bytes:

@@ -12,7 +12,7 @@ from tabard.storage.sqlite.store_entry import MessageFlag
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, numbers
-from tabard.storage.sqlite.store_nodes import CONTROLLED, NAMED, SEEN, Node, Nodes
+from tabard.storage.sqlite.store_nodes import CONTROLLED, SEEN, Node, Nodes
 from tabard.storage.sqlite.store_rebuild import people
 
 
@@ -40,10 +40,17 @@ class Eraser:
         for row in list(self._archive.mentioning(node)):
             entry = self._archive.entry(row)
             if entry.subject is node and self._facts.deleted(node, entry.t):
-                self._archive.drop_body(row, MessageFlag.ERASED)
+                self._archive.erase(row)
                 fading.update(people(entry))
         for one in fading:
-            deleted = any(switch.kind == "delete" for switch in self._facts.switches(one))
-            unneeded = deleted or not one.flags & (NAMED | CONTROLLED)
-            if one.kind != Kind.GROUP and not one.flags & SEEN and unneeded:
+            if one.kind != Kind.GROUP and not one.flags & SEEN and not self._is_needed(one):
                 self._nodes.erase(one)
+
+    def _is_needed(self, node: Node) -> bool:
+        """Whether the text must stay: a suppression or a cut names it, or a message does that may yet count again."""
+        if node.flags & CONTROLLED and not any(switch.kind == "delete" for switch in self._facts.switches(node)):
+            return True
+        return any(
+            row.body and not row.flags & MessageFlag.CONTROL and node in self._archive.people(row)
+            for row in self._archive.mentioning(node)
+        )

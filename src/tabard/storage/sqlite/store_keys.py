@@ -18,15 +18,22 @@ RANGES: Final = 64
 
 
 class Keys:
-    """Keyed hashes of identifiers."""
+    """Keyed hashes of identifiers and of what messages held."""
 
     def __init__(self, secret: bytes) -> None:
         self._identifier = blake2b(key=secret[:64], digest_size=16, person=b"identifier")
+        self._content = blake2b(key=secret[:64], digest_size=16, person=b"content")
 
     def hashed(self, text: str) -> bytes:
         """The 128-bit keyed hash of an identifier. That of a profile's canonical identifier is the profile's id."""
         state = self._identifier.copy()
         state.update(text.encode())
+        return state.digest()
+
+    def content(self, content: bytes) -> bytes:
+        """The 128-bit keyed hash of a message's content, all that an erasure leaves of it."""
+        state = self._content.copy()
+        state.update(content)
         return state.digest()
 
     def profile_id(self, canonical: str) -> bytes:

@@ -183,6 +183,23 @@ class Archive:
         self._database.execute(SQL["drop_body"], (row.position,))
         self._database.execute(SQL["flag_message"], (row.position, int(why)))
 
+    def erase(self, row: Row) -> None:
+        """Takes a body away for good; of its content a keyed hash stays, by which a late copy is told from others."""
+        if row.body:
+            hashed = self._nodes.keys.content(content(decoded_body(row.body), row.trust))
+            self._database.execute(SQL["keep_content"], (row.position, hashed))
+        self.drop_body(row, MessageFlag.ERASED)
+
+    def is_content(self, row: Row, what: bytes) -> bool:
+        """Whether a message without a body had this content; said of every content where not even a hash is left."""
+        kept = self._database.execute(SQL["erased_content"], (row.position,)).get
+        return kept is None or kept == self._nodes.keys.content(what)
+
+    def unerase(self, row: Row) -> None:
+        """To be called when another copy took the place of a message: what an erasure kept of it goes."""
+        if row.flags & MessageFlag.ERASED:
+            self._database.execute(SQL["drop_content"], (row.position,))
+
     def mentioning(self, node: Node) -> Iterator[Row]:
         """Every stored message that mentions an identifier, the latest resolved first."""
         yield from walk(self._database, node, SQL["message"])

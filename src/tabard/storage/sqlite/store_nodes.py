@@ -113,16 +113,17 @@ class Nodes:
 
     def __init__(self, database: apsw.Connection, keys: Keys) -> None:
         self._database = database
-        self._keys = keys
+        self.keys = keys
         self._table = KeyTable(database, "node")
         self._by_text: dict[str, Node] = {}
         self._by_id: dict[int, Node] = {}
         self._next = int(database.execute(SQL["next_node"]).get)
         self._new_keys: dict[int, Node] = {}
+        self._recalled: dict[Node, str] = {}
 
     def load(self, texts: Iterable[str]) -> None:
         """Brings identifiers into memory, in two queries; those nobody mentioned before are made."""
-        missing = {text: key_of(self._keys.hashed(text)) for text in texts if text not in self._by_text}
+        missing = {text: key_of(self.keys.hashed(text)) for text in texts if text not in self._by_text}
         if not missing:
             return
         found = self._table.find(missing.values())
@@ -133,7 +134,10 @@ class Nodes:
             while node is not None and not self._is(node, text):
                 key = (key + 1) & KEY_MASK
                 node = self._at(key, self._table.find((key,)).get(key))
-            self._by_text[text] = node or self._made(text, key)
+            node = node or self._made(text, key)
+            self._by_text[text] = node
+            if node.flags & ERASED:
+                self._recalled[node] = text
 
     def get(self, text: str) -> Node:
         """An identifier, made if it is new."""
@@ -145,7 +149,7 @@ class Nodes:
         """An identifier if anything ever mentioned it."""
         if text in self._by_text:
             return self._by_text[text]
-        for number in self._table.probe(key_of(self._keys.hashed(text))):
+        for number in self._table.probe(key_of(self.keys.hashed(text))):
             if self._is(self.by_id(number), text):
                 return self.by_id(number)
         return None
@@ -153,7 +157,7 @@ class Nodes:
     def hashed_as(self, hashed: bytes) -> Node | None:
         """The identifier with this keyed hash."""
         for number in self._table.probe(key_of(hashed)):
-            if self._keys.profile_id(self.by_id(number).text) == hashed:
+            if self.keys.profile_id(self.by_id(number).text) == hashed:
                 return self.by_id(number)
         return None
 
@@ -173,15 +177,14 @@ class Nodes:
     def erase(self, node: Node) -> None:
         """Takes the text of an identifier away; a keyed hash stays, by which later mentions are recognised."""
         if not node.flags & ERASED:
-            self._retext(node, self._keys.erased(node.text), node.flags | ERASED)
-
-    def restore(self, node: Node, text: str) -> None:
-        """Gives an erased identifier its text back: it was seen alive again."""
-        if node.flags & ERASED:
-            self._retext(node, text, node.flags & ~ERASED)
+            self._by_text.pop(node.text, None)
+            self._retext(node, self.keys.erased(node.text), node.flags | ERASED)
 
     def flush(self) -> None:
-        """Writes what changed, in the order of the integers."""
+        """Writes what changed, in the order of the integers; who was erased and is seen again has its text back."""
+        for node, text in self._recalled.items():
+            if node.flags & ERASED and node.flags & SEEN:
+                self._retext(node, text, node.flags & ~ERASED)
         changed = [node for node in self._by_id.values() if node.changed]
         changed.sort(key=lambda node: node.id)
         run = self._database.executemany
@@ -197,6 +200,9 @@ class Nodes:
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties the memory when it has grown too large (or always). Only after a flush."""
+        for text in self._recalled.values():
+            self._by_text.pop(text, None)
+        self._recalled = {}
         if everything:
             self._by_id.clear()
             self._by_text.clear()
@@ -213,7 +219,7 @@ class Nodes:
         return node
 
     def _is(self, node: Node, text: str) -> bool:
-        return node.text == text or bool(node.flags & ERASED and node.text == self._keys.erased(text))
+        return node.text == text or bool(node.flags & ERASED and node.text == self.keys.erased(text))
 
     def _at(self, key: int, number: int | None) -> Node | None:
         return self._new_keys.get(key) if number is None else self.by_id(number)
@@ -227,7 +233,6 @@ class Nodes:
         return node
 
     def _retext(self, node: Node, text: str, flags: int) -> None:
-        self._by_text = {known: one for known, one in self._by_text.items() if one is not node}
         node.text = text
         node.flags = flags
         node.changed = node.retexted = True

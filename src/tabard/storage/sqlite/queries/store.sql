@@ -134,6 +134,12 @@ SELECT x, y, t, m FROM edge
 SELECT node, kind, other, t, m, until FROM control
 -- name: all_messages
 SELECT position, source, type, flags, seq, received_at, timestamp, message_id, links FROM message
+-- name: erased_content
+SELECT content FROM erased_content WHERE position = ?
+-- name: keep_content
+INSERT OR REPLACE INTO erased_content VALUES (?, ?)
+-- name: drop_content
+DELETE FROM erased_content WHERE position = ?
 -- name: mark_erasure
 INSERT OR IGNORE INTO erasure VALUES (?)
 -- name: erasures

@@ -33,6 +33,10 @@ CREATE TABLE message (
 -- Bodies apart from the rows that point at them: past the archive's horizon, or erased, they go and their pages with them.
 CREATE TABLE body (position INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
+-- Of a message that a delete erased, the keyed hash of its content: by it a late copy is told from another message of the
+-- same id.
+CREATE TABLE erased_content (position INTEGER PRIMARY KEY, content BLOB NOT NULL);
+
 -- Hash → integer: of messages (messageId, source) to their position, of identifiers (keyed hash) to their node. Different
 -- texts with one hash take the next free key. New keys go to the `_new` table, which is small and so cheap to write at
 -- random; each commit moves one range of it, in order, to the large one.
