@@ -23,6 +23,8 @@ Json = dict[str, Any]
 READS_MAX: Final = 20
 LAG_WARNED: Final = 10_000
 """Messages behind which the resolver is warned about."""
+DELIVERY_LAG_WARNED_MS: Final = 600_000
+"""Age of the message a destination's cursor stands at, above which the destination is warned about."""
 
 
 def status(installation: Installation, now_ms: int) -> Json:
@@ -186,6 +188,11 @@ def _warnings(document: Json, *, below_floor: bool) -> Iterator[Json]:
         name, state = destination["name"], destination.get("state", "")
         if state in ("paused", "unusable"):
             yield _warning(f"destination_{state}", name, f"destination {name} is {state}: {destination.get('why', '')}")
+        if destination.get("lagMs", 0) > DELIVERY_LAG_WARNED_MS:
+            text = f"destination {name} is {destination['lagMs'] // 60_000} minutes behind"
+            yield _warning("destination_behind", name, text)
+        if destination.get("unbalanced"):
+            yield _warning("books_unbalanced", name, f"the books of {name} do not balance: {destination['unbalanced']}")
         if destination.get("dead"):
             yield _warning("dead_letters", name, f"destination {name} has {destination['dead']} dead letters")
 
