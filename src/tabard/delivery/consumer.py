@@ -484,12 +484,10 @@ class Consumer:
         return now_ms - entry.stuck_at >= (STUCK_MS if others_pass else QUIET_STUCK_MS)
 
     def lag_ms(self, now_ms: int) -> int:
-        """The age of the oldest message taken and not ended, 0 where there is none."""
-        oldest = min(
-            (entry.received_at for entry in (*self._window, *self._rows.values()) if entry.phase is not Phase.FINISHED),
-            default=now_ms,
-        )
-        return max(0, now_ms - oldest)
+        """The age of the message the cursor stands at, 0 where it has nothing before it."""
+        unfinished = (entry for entry in self._window if entry.phase is not Phase.FINISHED)
+        first = next(unfinished, None)
+        return max(0, now_ms - first.received_at) if first else 0
 
     def holds(self) -> tuple[int, int]:
         """How many messages are between cursor and reader, and how many unfinished rows there are."""

@@ -186,7 +186,10 @@ async def erase(deliverer: Deliverer) -> None:
 def status(deliverer: Deliverer, bookkeeping: Bookkeeping) -> dict[str, Any]:
     """The state of every destination as the deliverer sees it, for `run/deliverer.json`."""
     now_ms = deliverer.now_ms()
-    destinations = {id_: _outlet_status(outlet, now_ms) for id_, outlet in deliverer.outlets.items()}
+    destinations = {
+        id_: {**_outlet_status(outlet, now_ms), "unbalanced": bookkeeping.differences.get(id_, "")}
+        for id_, outlet in deliverer.outlets.items()
+    }
     for id_, problem in deliverer.unusable.items():
         destinations[id_] = {"state": "unusable", "why": problem}
     return {

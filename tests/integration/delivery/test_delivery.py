@@ -316,7 +316,8 @@ async def test_a_private_address_is_refused_unless_the_operator_allows_it(tmp_pa
         workspace = MemoryWorkspace([webhook(hook.url)])
         strict = Settings(delivery_timeout_s=0.5)
         async with delivering(tmp_path, plain(3), workspace, settings=strict) as running:
-            await running.until(lambda: running.deliverer.outlets["d1"].served[0].consumer.lag_ms(10) == 0)
+            consumer = running.deliverer.outlets["d1"].served[0].consumer
+            await running.until(lambda: consumer.holds() == (3, 0))
             await asyncio.sleep(0.3)
             assert hook.requests == 0
             await running.terms()
@@ -495,3 +496,20 @@ async def test_the_role_runs_writes_its_status_and_stops_when_told(tmp_path: Pat
     told = msgspec.json.decode(deps.status_file.read_bytes())
     assert told["destinations"]["d1"]["state"] == "running"
     assert told["unbalanced"] == {}
+
+
+async def test_the_self_check_names_the_first_difference_until_it_is_gone(tmp_path: Path) -> None:
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, plain(10), MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(10)
+
+            async def found_after(change: str) -> str:
+                await running.deliverer.in_store(running.store._db.execute, change)
+                await running.bookkeeping.check()
+                told = status(running.deliverer, running.bookkeeping)
+                return str(told["destinations"]["d1"]["unbalanced"])
+
+            wrong = await found_after("UPDATE book SET number = number - 1 WHERE term = 'delivered'")
+            right = await found_after("UPDATE book SET number = number + 1 WHERE term = 'delivered'")
+    assert wrong == "d1, source s1: taken is 10 in the books and 9 in the sum of its ends"
+    assert right == ""
