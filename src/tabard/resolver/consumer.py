@@ -25,8 +25,13 @@ PROJECT_S: Final = 0.25
 MARKS: Final = 2000
 ERASURES: Final = 20
 SYNC_S: Final = 2.0
+END_S: Final = 2.0
 ENTRIES_MAX: Final = 8192
 """Most entries of one commit; fewer where they are large, since a read of the log is bounded in bytes."""
+
+
+PAST_MS: Final = 250
+"""So long after the last message the watermark has passed it for certain, and idle turns stop writing it."""
 
 
 class QuarantineWriter(Protocol):
@@ -139,8 +144,9 @@ class Consumer:
         return worked
 
     def end(self) -> None:
-        """Leaves everything as an orderly stop should: projected, durable, marked, said."""
-        while self._marked:
+        """Leaves everything as an orderly stop should: durable, marked, said, and projected if that is soon done."""
+        until_s = self._parts.clock.monotonic_s() + END_S
+        while self._marked and self._parts.clock.monotonic_s() < until_s:
             self._keep_up()
         self._release()
         self._publish()
@@ -159,7 +165,7 @@ class Consumer:
                 continue
             end = entries[-1].offset + 1 if entries else offset
             taken.entries += entries
-            taken.consumed.append(Consumed(partition, offset, end, 0, 0 if len(entries) == share else polled_at))
+            taken.consumed.append(Consumed(partition, offset, end, 0, 0 if entries else polled_at))
         return taken
 
     def _commit(self, taken: Taken) -> None:
@@ -249,10 +255,6 @@ class Consumer:
             return False
         self._due[what] = now_s + every_s
         return True
-
-
-PAST_MS: Final = 1000
-"""So long after the last message the watermark has passed it for certain, and idle turns stop writing it."""
 
 
 def _with_times(consumed: list[Consumed], resolved: list[Resolved]) -> list[Consumed]:

@@ -11,10 +11,13 @@ from random import Random
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from tabard.identity.rules import Rules
 from tabard.resolver.dry_run import resolved_lines
+from tabard.storage.sqlite import store_batch, store_nodes, store_reader
+from tabard.storage.sqlite.store_keys import KEY_MASK
 from tests.integration.resolver.engine import Engine, Event
 
 EXAMPLES: list[dict[str, Any]] = json.loads(
@@ -157,6 +160,43 @@ def test_bodies_past_the_horizon_go_and_what_is_known_stays_even_after_a_rebuild
     assert engine.digest() == digest
     engine.feed([PERSON[0]])
     assert engine.digest() == digest
+
+
+def test_messages_and_identifiers_whose_hashes_collide_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (store_batch, store_reader):
+        monkeypatch.setattr(module, "message_key", lambda _: KEY_MASK - 1)
+    monkeypatch.setattr(store_nodes, "key_of", lambda _: KEY_MASK - 1)
+    for number, example in enumerate(EXAMPLES[:20]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        engine = Engine(folder, Rules(**example.get("config", {})))
+        engine.feed([*example["events"], *example["events"]], batch=2)
+        engine.restart()
+        engine.feed(example["events"])
+        assert engine.state() == example["expect"]
+        first = example["events"][0]
+        assert [one.message_id for one in engine.messages().find(first["messageId"])] == [first["messageId"]]
+        engine.close()
+
+
+def test_one_message_id_of_two_sources_is_two_messages(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    (one,) = resolved_lines([call("track", "m", 1, userId="u", event="E")], Rules())
+    other = msgspec.structs.replace(one, position=1, message=msgspec.structs.replace(one.message, source="other"))
+    engine.commit([one, other])
+    assert engine.state()["profiles"][0]["events"] == 2
+    assert sorted(found.source for found in engine.messages().find("m")) == ["other", "resolve"]
+
+
+def test_an_inactive_call_updates_traits_and_not_the_last_time_somebody_was_seen(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([call("track", "a", 1, userId="u", event="E")])
+    engine.feed([call("identify", "b", 9, userId="u", traits={"n": 1}, context={"active": False})])
+    profile = engine.profiles().profile("user:u")
+    assert profile is not None
+    assert (profile.last_seen - profile.first_seen, profile.events, profile.traits) == (0, 2, {"n": 1})
 
 
 CRASHER = """
