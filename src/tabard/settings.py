@@ -73,6 +73,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, _about("How long message bodies are kept in the store; 0 = for ever.", ge=0)
     ] = 0
 
+    resolver_cache_bytes: Annotated[
+        int, _about("Page cache of the resolver's database; more helps stores of tens of millions.", ge=1024 * _KIB)
+    ] = 16 * 1024 * _KIB
+
     egress_private: Annotated[bool, _about("Allow destinations at private, loopback and link-local addresses.")] = False
     delivery_timeout_s: Annotated[float, _about("Time for one request to a destination.")] = 10.0
     order_patience_s: Annotated[

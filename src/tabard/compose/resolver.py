@@ -14,7 +14,7 @@ from tabard.log.quarantine import Quarantine
 from tabard.log.retention import RetentionPolicy
 from tabard.resolver.consumer import Parts, Status, run
 from tabard.storage.sqlite.installation import profile_secret
-from tabard.storage.sqlite.store import SqliteStore
+from tabard.storage.sqlite.store import SqliteStore, StoreOptions
 from tabard.telemetry.logging import logger
 
 SWEEP_S: Final = 60.0
@@ -25,7 +25,8 @@ def run_resolver(role: RoleProcess) -> None:
     settings, installation = role.settings, role.installation
     stop = stop_on_signals()
     rules = rules_of(settings)
-    store = SqliteStore(installation.store_db, profile_secret(installation), rules)
+    options = StoreOptions(cache_kib=settings.resolver_cache_bytes // 1024)
+    store = SqliteStore(installation.store_db, profile_secret(installation), rules, options)
     log = SqliteLogReader(installation.log)
     quarantine = Quarantine(installation.quarantine_db)
     progress = FileProgress(installation.run / "progress", log.log_id, role.clock)
@@ -60,7 +61,10 @@ def _publisher(role: RoleProcess, store: SqliteStore, retention: SqliteRetention
 
     def publish(status: Status) -> None:
         nonlocal sweep_at_s
-        replace(path, msgspec.json.encode(status))
+        try:
+            replace(path, msgspec.json.encode(status))
+        except OSError as problem:
+            logger().warning("resolver.status.unwritten", problem=str(problem))
         if kept_ms:
             store.purge(role.clock.now_ms() - kept_ms)
         if role.clock.monotonic_s() >= sweep_at_s:

@@ -147,8 +147,12 @@ class Supervisor:
             for child in self._children
         ]
         partial = self._run / ".supervisor.json"
-        partial.write_bytes(msgspec.json.encode({"pid": os.getpid(), "roles": known}))
-        partial.replace(self._run / "supervisor.json")
+        try:
+            partial.write_bytes(msgspec.json.encode({"pid": os.getpid(), "roles": known}))
+            partial.replace(self._run / "supervisor.json")
+        except OSError as problem:
+            # On a full disk the roles have to be kept alive all the more.
+            logger().warning("supervisor.status.unwritten", problem=str(problem))
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[int]:
