@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tabard.clock import Clock
+from tabard.telemetry.logging import logger
 
 _PAUSE_S: Final = 2.0
 _SUFFIX: Final = ".json"
@@ -68,8 +69,12 @@ class FileProgress:
     def _write(self, consumer: str) -> None:
         path = self._path(consumer)
         text = msgspec.json.encode(_Marks(self._log_id, self._marks[consumer]))
-        replace(path, text)
         self._due_s[consumer] = self._clock.monotonic_s() + _PAUSE_S
+        try:
+            replace(path, text)
+        except OSError as problem:
+            # Harmless, as the loss of a mark is: on a full disk its owner must not die of it.
+            logger().warning("log.progress.unwritten", consumer=consumer, problem=str(problem))
 
 
 def replace(path: Path, content: bytes) -> None:

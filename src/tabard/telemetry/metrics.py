@@ -11,6 +11,10 @@ from tabard.telemetry.names import METRICS, Metric, MetricKind
 _DECLARED: Final = {metric.name: metric for metric in METRICS}
 _registry = CollectorRegistry()
 _shared: Path | None = None
+
+_NUMBERS_BYTES: Final = 256 * 1024
+"""Room for some 1,500 numbers of a kind; a role with more grows its file."""
+
 _made: dict[str, Any] = {}
 _labelled: dict[tuple[Any, ...], Any] = {}
 
@@ -22,6 +26,8 @@ def share(folder: Path, role: str) -> None:
     """
     global _shared  # noqa: PLW0603 (one process, one place for its numbers)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for kind in ("counter", "gauge_mostrecent", "histogram"):
+        _reserve(folder / f"{kind}_{role}.db")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     values.ValueClass = values.MultiProcessValue(lambda: role)  # type: ignore[no-untyped-call]
     _shared = folder
@@ -53,6 +59,15 @@ def exposition(folder: Path | None = None) -> bytes:
     joined = CollectorRegistry()
     multiprocess.MultiProcessCollector(joined, path=str(folder))  # type: ignore[no-untyped-call]
     return generate_latest(joined)
+
+
+def _reserve(path: Path) -> None:
+    """Gives a file its blocks: numbers are written through a memory map, and on a full disk a hole there is SIGBUS."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _NUMBERS_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _metric(name: str, labels: dict[str, str]) -> Any:
