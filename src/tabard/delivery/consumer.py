@@ -278,6 +278,8 @@ class Consumer:
             entry.code, entry.reason = outcome.code, outcome.reason
         else:
             self.shared.breaker.probing = False
+            entry.attempts += 1
+            entry.since = entry.since or now_ms
             self._note_dead(entry, outcome.code, outcome.reason)
         entry.step += 1
         self._go_on(entry, now_ms)

@@ -134,7 +134,7 @@ async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_s
             position = messages.find("m1-3")[0].position
             letter = await running.deliverer.in_store(dead_letter, running.store, "d1", position)
             assert letter
-            assert (letter["code"], letter["attempts"], letter["messageId"]) == ("http_400", 0, "m1-3")
+            assert (letter["code"], letter["attempts"], letter["messageId"]) == ("http_400", 1, "m1-3")
             request, answer = letter["tries"][0]["request"], letter["tries"][0]["answer"]
             assert request.startswith(f"POST {hook.url}")
             assert '"messageId":"m1-3"' in request
@@ -513,3 +513,26 @@ async def test_the_self_check_names_the_first_difference_until_it_is_gone(tmp_pa
             right = await found_after("UPDATE book SET number = number + 1 WHERE term = 'delivered'")
     assert wrong == "d1, source s1: taken is 10 in the books and 9 in the sum of its ends"
     assert right == ""
+
+
+async def test_of_several_subscriptions_only_the_one_that_failed_is_sent_again(tmp_path: Path) -> None:
+    instance = webhook("")
+    parts = tuple(
+        msgspec.structs.replace(
+            instance.subscriptions[0], id=part, mapping={"data": {"part": part, "messageId": {"@path": "$.messageId"}}}
+        )
+        for part in ("a", "b", "c")
+    )
+    async with FaultyDestination(bad=lambda sent: sent["part"] == "b", bad_status=500) as hook:
+        instance = msgspec.structs.replace(instance, settings={"url": hook.url}, subscriptions=parts)
+        async with delivering(tmp_path, plain(1), MemoryWorkspace([instance])) as running:
+            await running.until(lambda: hook.requests >= 2)
+            hook.bad_status = 422
+            assert await running.until_ended(1) == {"taken": 1, "dead": 1}
+            assert [each.body["part"] for each in hook.taken] == ["a", "c"]
+            hook.bad = lambda sent: False
+            given(tmp_path, Resend(id="o1", consumer="d1"))
+            await running.until(lambda: running.store.order_answer("o1") is not None)
+            while await running.terms() != {"taken": 1, "delivered": 1}:
+                await asyncio.sleep(0.02)
+    assert [each.body["part"] for each in hook.taken] == ["a", "c", "b"]
