@@ -44,7 +44,6 @@ _SUBJECT, _DEVICE, _EMAIL, _PREVIOUS, _GROUP = (int(role) for role in list(Role)
 _UNGROUP: Final = int(MessageFlag.UNGROUP)
 _INACTIVE: Final = int(MessageFlag.INACTIVE)
 _CLAIMS_EMAIL: Final = int(MessageFlag.CLAIMS_EMAIL)
-BODILESS: Final = MessageFlag.ERASED | MessageFlag.PURGED
 TRUST_SHIFT: Final = 8
 """The flags of a row hold its trust from this bit on."""
 

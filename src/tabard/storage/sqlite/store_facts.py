@@ -26,6 +26,7 @@ from tabard.storage.sqlite.store_nodes import (
 
 CLAIMS_CACHED_MAX = 100_000
 REGISTERS_CACHED_MAX = 10_000
+SWITCHES_CACHED_MAX = 10_000
 
 Pair = tuple[int, int]
 Evidence = tuple[int, str, int]
@@ -313,11 +314,15 @@ class Facts:
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties what has grown too large (or all). Only after a flush."""
-        for cache, most in ((self._claims, CLAIMS_CACHED_MAX), (self._registers, REGISTERS_CACHED_MAX)):
+        for cache, most in (
+            (self._claims, CLAIMS_CACHED_MAX),
+            (self._registers, REGISTERS_CACHED_MAX),
+            (self._switches, SWITCHES_CACHED_MAX),
+        ):
             if everything or len(cache) > most:
                 drop_oldest(cache, 0 if everything else most // 2)
         if everything:
-            for pending in (self._new_claims, self._edges, self._marks, self._switches):
+            for pending in (self._new_claims, self._edges, self._marks):
                 pending.clear()
             for ids_pending in (self._written, self._crossed, self.sighted):
                 ids_pending.clear()

@@ -204,8 +204,12 @@ class Archive:
         """Every stored message that mentions an identifier, the latest resolved first."""
         yield from walk(self._database, node, SQL["message"])
 
+    def heads(self, node: Node) -> Iterator[Row]:
+        """As `mentioning`, without the bodies."""
+        yield from walk(self._database, node, SQL["message_head"])
+
     def entry(self, row: Row) -> Entry:
-        """The fact of a stored row. Without a body its traits are None."""
+        """The fact of a stored row, read with its body or without. Where that is gone the traits are None."""
         kind = UNGROUP if row.flags & MessageFlag.UNGROUP else TYPES[row.type]
         entry = Entry(row.position, row.timestamp, self.name(row), kind)
         links = decode_links(row.links)
@@ -215,8 +219,10 @@ class Archive:
         entry.active = not row.flags & MessageFlag.INACTIVE
         entry.claims_email = bool(row.flags & MessageFlag.CLAIMS_EMAIL)
         entry.inside = kind != UNGROUP
-        if row.body and kind in ("identify", "group"):
-            entry.traits = asserted_by(kind, _decode(row.body), entry.subject.text if entry.subject else None)
+        if kind in ("identify", "group"):
+            body = row.body or self._database.execute(SQL["body"], (row.position,)).get
+            if body:
+                entry.traits = asserted_by(kind, _decode(body), entry.subject.text if entry.subject else None)
         return entry
 
     def preload(self, rows: Iterable[Row]) -> None:

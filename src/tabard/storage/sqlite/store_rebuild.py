@@ -75,7 +75,7 @@ class Rebuilder:
     def _rows(self, nodes: Iterable[Node]) -> dict[int, Row]:
         rows = {}
         for node in nodes:
-            for row in self._archive.mentioning(node):
+            for row in self._archive.heads(node):
                 if not row.flags & MessageFlag.CONTROL:
                     rows[row.position] = row
         self._archive.preload(rows.values())
@@ -104,7 +104,7 @@ class Rebuilder:
         """Whether a partner is still seen by anything live; if not, what aliases said of it falls."""
         seen = partner.events > 0 or any(
             partner in people(entry) and self._lives(entry) and not self._facts.dead(partner, entry.t)
-            for entry in map(self._archive.entry, self._archive.mentioning(partner))
+            for entry in map(self._archive.entry, self._archive.heads(partner))
         )
         if seen and not partner.flags & SEEN:
             self._facts.see(partner)

@@ -25,6 +25,8 @@ INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 INSERT INTO body VALUES (?, ?)
 -- name: set_body
 INSERT OR REPLACE INTO body VALUES (?, ?)
+-- name: body
+SELECT body FROM body WHERE position = ?
 -- name: drop_body
 DELETE FROM body WHERE position = ?
 -- name: message
@@ -64,8 +66,6 @@ INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?)
 DELETE FROM claim WHERE low = ? RETURNING high, kind
 -- name: drop_claims_high
 DELETE FROM claim WHERE high = ? RETURNING low, kind
--- name: drop_claim
-DELETE FROM claim WHERE low = ? AND high = ? RETURNING kind
 -- name: lows_of_kind
 SELECT low FROM claim WHERE high = ? AND kind = ?
 -- name: lows
@@ -89,8 +89,6 @@ SELECT y FROM edge WHERE x = ?1 UNION ALL SELECT x FROM edge WHERE y = ?1 LIMIT 
 SELECT x, y, t, m, position FROM edge WHERE x = ?
 -- name: add_control
 INSERT OR REPLACE INTO control VALUES (?, ?, ?, ?, ?, ?, ?)
--- name: controls_at
-SELECT node, other FROM control WHERE position = ? AND node = ?
 -- name: drop_control
 DELETE FROM control WHERE node = ? AND position = ?
 -- name: controls_of
