@@ -20,7 +20,7 @@ from tabard.commands.frame import (
 )
 from tabard.compose.collector_client import CollectorClient
 from tabard.compose.running import local_url, running_role, running_settings
-from tabard.compose.sources import source_to_send_as
+from tabard.compose.workspace import open_workspace, source_to_send_as
 from tabard.message.types import CALL_TYPES
 from tabard.storage.sqlite.installation import open_installation
 
@@ -70,7 +70,8 @@ def send(call_type: str, source_name: str | None, data: Path, as_json: bool, **f
         raise CommandFailed(
             "not_running", f"no collector runs on {data}; start `tabard serve --data {data}`", EXIT_UNREACHABLE
         )
-    source = source_to_send_as(data, source_name)
+    with open_workspace(data) as workspace:
+        source = source_to_send_as(workspace, source_name)
     client = CollectorClient(local_url(running_settings(installation), role), source.write_key)
     body = _body(fields)
     answer = client.post(f"/v1/{call_type}", msgspec.json.encode(body))

@@ -12,13 +12,12 @@ from tabard.commands.frame import (
     data_option,
     example,
     json_option,
-    not_found,
     print_json,
     print_table,
 )
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.orders import give
-from tabard.compose.workspace import open_workspace
+from tabard.compose.workspace import named_destination, open_workspace
 from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay
 from tabard.delivery.replay import checked
 from tabard.message.traits import parse_instant
@@ -165,12 +164,8 @@ def _give(data: Path, order: Order, *, as_json: bool) -> None:
 
 
 def _consumer(data: Path, name: str) -> str:
-    """The id of a destination by its name or id; a replay's id is taken as it is."""
     with open_workspace(data) as workspace:
-        found = next((each for each in workspace.destinations() if name in (each.name, each.id)), None)
-    if found is None:
-        raise not_found("destination", name, "`tabard destination list` shows them")
-    return found.id
+        return named_destination(workspace, name).id
 
 
 def _position(text: str) -> int:

@@ -14,17 +14,15 @@ from tabard.commands.frame import (
     data_option,
     example,
     json_option,
-    not_found,
     print_json,
     print_table,
 )
 from tabard.compose.apply import make_so, planned
 from tabard.compose.destinations import DestinationDesk, ask_destination, desk_of
 from tabard.compose.running import running_settings
-from tabard.compose.workspace import open_workspace
+from tabard.compose.workspace import named_destination, open_workspace
 from tabard.destinations.kit.field import Field
 from tabard.storage.sqlite.installation import open_installation
-from tabard.storage.sqlite.workspace import SqliteWorkspace
 from tabard.workspace.declaration import Declaration, DeclarationInvalid, DestinationDeclared
 from tabard.workspace.types import DestinationInstance
 
@@ -65,7 +63,7 @@ def add(kind: str, name: str, data: Path, as_json: bool, **given: Any) -> None:
         if any(each.name == name for each in workspace.destinations()):
             raise CommandFailed("name_taken", f"there is a destination {name!r}; choose another name", EXIT_USAGE)
         make_so(workspace, desk, planned(workspace, desk, Declaration(destinations=(declared,)), clock), clock)
-        _print(_find(workspace, name), desk, as_json=as_json)
+        _print(named_destination(workspace, name), desk, as_json=as_json)
 
 
 @destination.command("list", epilog=example("tabard destination list --json"))
@@ -128,7 +126,7 @@ def set_settings(name: str, pairs: tuple[str, ...], data: Path, as_json: bool) -
 def remove(name: str, data: Path, as_json: bool) -> None:
     """Remove a destination; what was delivered stays in traces."""
     with open_workspace(data) as workspace:
-        found = _find(workspace, name)
+        found = named_destination(workspace, name)
         workspace.remove_destination(found.id, SystemClock().now_ms())
     if as_json:
         print_json({"removed": found.name, "id": found.id})
@@ -144,7 +142,7 @@ def test(name: str, data: Path, as_json: bool) -> None:
     """Ask a destination whether its settings work (credentials, URL)."""
     installation = open_installation(data)
     with open_workspace(data) as workspace:
-        found = _find(workspace, name)
+        found = named_destination(workspace, name)
     ask_destination(found, desk_of(installation), running_settings(installation))
     if as_json:
         print_json({"ok": True, "name": found.name, "id": found.id})
@@ -172,16 +170,9 @@ def _change(
 ) -> None:
     desk = desk_of(open_installation(data))
     with open_workspace(data) as workspace:
-        changed = desk.sealed(change(desk.opened(_find(workspace, name))))
+        changed = desk.sealed(change(desk.opened(named_destination(workspace, name))))
         stored = workspace.put_destination(changed, SystemClock().now_ms())
     _print(stored, desk, as_json=as_json)
-
-
-def _find(workspace: SqliteWorkspace, name: str) -> DestinationInstance:
-    found = next((each for each in workspace.destinations() if name in (each.name, each.id)), None)
-    if found is None:
-        raise not_found("destination", name, "`tabard destination list` shows them")
-    return found
 
 
 def _settings(pairs: tuple[str, ...], desk: DestinationDesk, kind: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tabard.commands.frame import EXIT_PROBLEM, data_option, example, json_optio
 from tabard.compose.collector_client import CollectorClient
 from tabard.compose.importing import CollectorIntake, Intake, LogIntake, Result, batches, import_batch
 from tabard.compose.running import local_url, running_role, running_settings
-from tabard.compose.sources import source_to_send_as
+from tabard.compose.workspace import open_workspace, source_to_send_as
 from tabard.storage.sqlite.installation import open_installation
 
 
@@ -27,7 +27,8 @@ def import_(file: Path, source_name: str | None, data: Path, as_json: bool) -> i
     They go through the running collector, else straight into the log. The same file again changes nothing.
     """
     installation = open_installation(data)
-    source = source_to_send_as(data, source_name)
+    with open_workspace(data) as workspace:
+        source = source_to_send_as(workspace, source_name)
     role = running_role(installation, "collector")
     settings = running_settings(installation)
     intake: Intake

@@ -11,9 +11,8 @@ import msgspec
 
 from tabard.commands.frame import data_option, example, json_option, not_found, print_json
 from tabard.compose.deliveries import InstallationDeliveries
-from tabard.compose.sources import named_source
 from tabard.compose.store import message_reader
-from tabard.compose.workspace import open_workspace
+from tabard.compose.workspace import named_source, open_workspace
 from tabard.message.traits import iso_ms
 from tabard.message.types import CALL_TYPES, StoredMessage, offset_of, position_text
 from tabard.storage.interface import MessageReader
@@ -35,7 +34,7 @@ def tail(source_name: str | None, call_type: str | None, last: int, no_follow: b
 
     With --json: one document a line while following, one list with --no-follow.
     """
-    source = named_source(data, source_name).id if source_name else None
+    source = _source_id(data, source_name) if source_name else None
     with contextlib.closing(message_reader(open_installation(data))) as reader:
         cursor = reader.resolved()
         older = reader.newest(last, source=source, call_type=call_type)[::-1] if last else []
@@ -78,6 +77,11 @@ def trace(message_id: str, data: Path, as_json: bool) -> None:
         click.echo(f"{entry['outcome']:11} {entry['name']} ({entry['kind']}, by its {entry['how']}) {why}".rstrip())
         for attempt in entry["attempts"]:
             click.echo(f"            {msgspec.json.encode(attempt).decode()}")
+
+
+def _source_id(data: Path, name: str) -> str:
+    with open_workspace(data) as workspace:
+        return named_source(workspace, name).id
 
 
 def _following(reader: MessageReader, cursor: dict[int, int]) -> Iterator[StoredMessage]:

@@ -9,11 +9,11 @@ from typing import Any
 import click
 import msgspec
 
-from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, not_found, print_json
+from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, print_json
 from tabard.compose.destinations import DestinationDesk, desk_of, desk_without_installation
 from tabard.compose.preview import Asked, preview_many, preview_one
 from tabard.compose.store import message_reader
-from tabard.compose.workspace import open_workspace
+from tabard.compose.workspace import DestinationUnknown, named_destination, open_workspace
 from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
 from tabard.destinations.preview import requests_as_json
 from tabard.storage.sqlite.installation import Installation, open_installation
@@ -113,11 +113,14 @@ _ANY = " or ".join(f'type = "{each}"' for each in ("identify", "track", "page", 
 
 
 def _instance(name: str, data: Path, desk: DestinationDesk) -> DestinationInstance | None:
+    """The instance of that name; None where it names a kind instead."""
     with open_workspace(data) as workspace:
-        found = next((each for each in workspace.destinations() if name in (each.name, each.id)), None)
-    if found is None and name not in {kind.slug for kind in desk.kinds()}:
-        raise not_found("destination", name, "`tabard destination list` and `destination kinds` show them")
-    return found
+        try:
+            return named_destination(workspace, name)
+        except DestinationUnknown:
+            if name in {kind.slug for kind in desk.kinds()}:
+                return None
+            raise
 
 
 def _settings(given: tuple[str, ...], fields: set[str]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import data_option, example, json_option, not_found, print_json, print_table
-from tabard.compose.workspace import open_workspace
+from tabard.commands.frame import data_option, example, json_option, print_json, print_table
+from tabard.compose.workspace import named_source, open_workspace
 from tabard.workspace.sources import checked_name, rotated
 from tabard.workspace.types import Source
 
@@ -107,10 +107,7 @@ def rotate(name: str, keep_old: bool, data: Path, as_json: bool) -> None:
 
 def _change(name: str, data: Path, change: Callable[[Source], Source], *, as_json: bool) -> None:
     with open_workspace(data) as workspace:
-        found = next((each for each in workspace.sources() if name in (each.name, each.id)), None)
-        if found is None:
-            raise not_found("source", name, "`tabard source list` shows them")
-        changed = change(found)
+        changed = change(named_source(workspace, name))
         workspace.put_source(changed, SystemClock().now_ms())
     _print_source(changed, as_json=as_json)
 

@@ -9,9 +9,9 @@ import click
 from tabard.clock import SystemClock
 from tabard.commands.frame import data_option, example, json_option, print_json, print_table
 from tabard.compose.rejections import InstallationRejections
-from tabard.compose.sources import named_source
 from tabard.compose.status import status as status_of
 from tabard.compose.usage import usage as usage_of
+from tabard.compose.workspace import named_source, open_workspace
 from tabard.storage.sqlite.installation import open_installation
 
 
@@ -47,7 +47,10 @@ def status(data: Path, as_json: bool) -> None:
 def rejected(limit: int, source_name: str | None, data: Path, as_json: bool) -> None:
     """Show the newest calls that the door refused, with reason and fix."""
     installation = open_installation(data)
-    source = named_source(data, source_name).id if source_name else None
+    source = None
+    if source_name:
+        with open_workspace(data) as workspace:
+            source = named_source(workspace, source_name).id
     found = InstallationRejections(installation).newest(limit, source)
     if as_json:
         print_json(found)

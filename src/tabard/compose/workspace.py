@@ -1,11 +1,12 @@
-"""Opens the installation of a data folder and its workspace."""
+"""The workspace of a data folder, and finding in it what a person names."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tabard.storage.sqlite.installation import Installation, open_installation
+from tabard.storage.sqlite.installation import open_installation
 from tabard.storage.sqlite.workspace import SqliteWorkspace, SqliteWorkspaceReader
+from tabard.workspace.types import DestinationInstance, Source, SourceKind
 
 
 @contextlib.contextmanager
@@ -18,6 +19,35 @@ def open_workspace(data: Path) -> Iterator[SqliteWorkspace]:
         workspace.close()
 
 
-def read_workspace(installation: Installation) -> SqliteWorkspaceReader:
-    """A reader of the workspace for one thread of a role."""
-    return SqliteWorkspaceReader(installation.workspace_db)
+class SourceUnknown(LookupError):
+    """There is no such source; the text names the fix."""
+
+
+class DestinationUnknown(LookupError):
+    """There is no such destination; the text names the fix."""
+
+
+def named_source(workspace: SqliteWorkspaceReader, name: str) -> Source:
+    """The source of that name or id. Raises `SourceUnknown`."""
+    found = next((each for each in workspace.sources() if name in (each.name, each.id)), None)
+    if found is None:
+        raise SourceUnknown(f"there is no source {name!r}; `tabard source list` shows them")
+    return found
+
+
+def named_destination(workspace: SqliteWorkspaceReader, name: str) -> DestinationInstance:
+    """The destination of that name or id. Raises `DestinationUnknown`."""
+    found = next((each for each in workspace.destinations() if name in (each.name, each.id)), None)
+    if found is None:
+        raise DestinationUnknown(f"there is no destination {name!r}; `tabard destination list` shows them")
+    return found
+
+
+def source_to_send_as(workspace: SqliteWorkspaceReader, name: str | None) -> Source:
+    """The named source, else the first enabled server source, else the first enabled one. Raises `SourceUnknown`."""
+    if name is not None:
+        return named_source(workspace, name)
+    enabled = [each for each in workspace.sources() if each.enabled]
+    if not enabled:
+        raise SourceUnknown("no source is enabled; add one with `tabard source add NAME`")
+    return next((each for each in enabled if each.kind is SourceKind.SERVER), enabled[0])
