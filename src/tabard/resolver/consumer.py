@@ -22,6 +22,7 @@ POLL_S: Final = 0.02
 PARTITIONS_S: Final = 1.0
 UNAVAILABLE_S: Final = 1.0
 PROJECT_S: Final = 0.25
+KEEP_UP_S: Final = 0.2
 MARKS: Final = 2000
 ERASURES: Final = 20
 SYNC_S: Final = 2.0
@@ -214,10 +215,13 @@ class Consumer:
         logging.logger().error("resolver.log_gap", partition=partition, lost=start - offset)
 
     def _keep_up(self) -> None:
-        """Projects what is marked, then erases what is due; both in short transactions."""
-        self._marked = self._parts.store.project(MARKS) == MARKS
-        if not self._marked:
-            self._marked = self._parts.store.erase(ERASURES) == ERASURES
+        """Projects what is marked, for a while, then erases what is due; all in short transactions."""
+        store, clock = self._parts.store, self._parts.clock
+        until_s = clock.monotonic_s() + KEEP_UP_S
+        while store.project(MARKS) == MARKS:
+            if clock.monotonic_s() > until_s:
+                return
+        self._marked = store.erase(ERASURES) == ERASURES
 
     def _release(self) -> None:
         """Lets the log go of what is durable in the store."""
