@@ -14,18 +14,19 @@ from tabard.delivery.duties import Bookkeeping, apply_orders
 from tabard.destinations.catalog.webhook import destination
 from tabard.destinations.kit.destination import Destination
 from tabard.settings import Settings
-from tabard.storage.sqlite.delivery import SqliteDeliveryStore
+from tabard.storage.sqlite.delivery import SqliteDeliveryReader, SqliteDeliveryStore
 from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace
 
 LOOPBACK = Settings(egress_private=True, delivery_timeout_s=0.5)
 
 
 class Running:
-    """A deliverer that was started, with what surrounds it."""
+    """A deliverer that was started, with what surrounds it. `store` is asked in its thread only, `reader` by tests."""
 
-    def __init__(self, deliverer: Deliverer, store: SqliteDeliveryStore) -> None:
+    def __init__(self, deliverer: Deliverer, store: SqliteDeliveryStore, reader: SqliteDeliveryReader) -> None:
         self.deliverer = deliverer
         self.store = store
+        self.reader = reader
         self.bookkeeping = Bookkeeping(deliverer)
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -74,6 +75,7 @@ async def delivering(
 ) -> AsyncIterator[Running]:
     """A deliverer over these messages and instances, its state in `folder`."""
     store = SqliteDeliveryStore(folder / "delivery.db")
+    reader = SqliteDeliveryReader(folder / "delivery.db")
     with ThreadPoolExecutor(1) as reader_thread, ThreadPoolExecutor(1) as store_thread:
         deliverer = Deliverer(
             Deps(
@@ -93,7 +95,8 @@ async def delivering(
         )
         await deliverer.start()
         try:
-            yield Running(deliverer, store)
+            yield Running(deliverer, store, reader)
         finally:
             await deliverer.close()
+            reader.close()
             store.close()

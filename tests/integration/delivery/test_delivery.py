@@ -145,11 +145,11 @@ async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_s
 
             hook.bad = lambda message: message["messageId"] == "m1-4"
             order = given(tmp_path, Resend(id="o1", consumer="d1"))
-            await running.until(lambda: running.store.order_answer(order) is not None)
+            await running.until(lambda: running.reader.order_answer(order) is not None)
             terms = await running.until_ended(20)
             while terms.get("parked"):
                 terms = await running.terms()
-            assert running.store.order_answer(order) == {"resent": 2}
+            assert running.reader.order_answer(order) == {"resent": 2}
             assert terms == {"taken": 20, "delivered": 19, "dead": 1}
     assert hook.message_ids.count("m1-3") == 1
 
@@ -204,7 +204,7 @@ async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_pat
             messages.dead.add(position)
             await erase(running.deliverer)
             assert await running.terms() == {"taken": 10, "delivered": 8, "erased": 2}
-            assert running.store.attempts("d1", position) == []
+            assert running.reader.attempts("d1", position) == []
             await running.bookkeeping.check()
             assert running.bookkeeping.differences == {}
     assert "m1-2" not in hook.message_ids
@@ -221,7 +221,7 @@ async def test_a_replay_sends_a_range_again_behind_live_traffic_with_books_of_it
                     id="r1", destination="d1", replay=Replay(since=1_010, until=1_050, trigger='userId = "u1"')
                 ),
             )
-            await running.until(lambda: (state := running.store.consumer(order)) is not None and state.state == "done")
+            await running.until(lambda: (state := running.reader.consumer(order)) is not None and state.state == "done")
             terms = await running.terms(order)
             assert terms == {"taken": 40, "delivered": 8, "filtered": 32}
             assert (await running.terms())["taken"] == 100
@@ -240,13 +240,15 @@ async def test_a_slow_replay_can_be_cancelled_and_one_of_failures_takes_only_tho
             await running.until(lambda: len(hook.taken) > 62)
             given(tmp_path, CancelReplay(id="c1", consumer=slow))
             await running.until(
-                lambda: (state := running.store.consumer(slow)) is not None and state.state == "cancelled"
+                lambda: (state := running.reader.consumer(slow)) is not None and state.state == "cancelled"
             )
             assert len(hook.taken) < 100
             before = len(hook.taken)
             hook.bad = lambda message: False
             failed = given(tmp_path, StartReplay(id="failed", destination="d1", replay=Replay(only="failed")))
-            await running.until(lambda: (state := running.store.consumer(failed)) is not None and state.state == "done")
+            await running.until(
+                lambda: (state := running.reader.consumer(failed)) is not None and state.state == "done"
+            )
     assert hook.message_ids[before:] == ["m1-9"]
 
 
@@ -467,7 +469,7 @@ async def test_what_was_never_delivered_can_be_sent_to_a_destination_that_began_
             messages.add(stored(offset) for offset in range(30, 35))
             await running.until_ended(5)
             given(tmp_path, StartReplay(id="r1", destination="d1", replay=Replay(only="undelivered")))
-            await running.until(lambda: (state := running.store.consumer("r1")) is not None and state.state == "done")
+            await running.until(lambda: (state := running.reader.consumer("r1")) is not None and state.state == "done")
             tracing = Tracing(messages, running.store, MemoryWorkspace(), {})
             views = DeliveryViews(tracing, tmp_path / "none.json")
             (replay,) = await running.deliverer.in_store(views.replays)
@@ -532,7 +534,7 @@ async def test_of_several_subscriptions_only_the_one_that_failed_is_sent_again(t
             assert [each.body["part"] for each in hook.taken] == ["a", "c"]
             hook.bad = lambda sent: False
             given(tmp_path, Resend(id="o1", consumer="d1"))
-            await running.until(lambda: running.store.order_answer("o1") is not None)
-            while await running.terms() != {"taken": 1, "delivered": 1}:
+            await running.until(lambda: running.reader.order_answer("o1") is not None)
+            while await running.terms() != {"taken": 1, "delivered": 1}:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     assert [each.body["part"] for each in hook.taken] == ["a", "c", "b"]
