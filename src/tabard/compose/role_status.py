@@ -12,6 +12,9 @@ import msgspec
 BEAT_S: Final = 1.0
 """How often a healthy role beats."""
 
+GONE_S: Final = 300.0
+"""A role that has not beaten for so long is gone, whatever process has its number now."""
+
 SUPERVISOR_PID: Final = "SUPERVISOR_PID_OF_TABARD"
 """Environment variable by which a role knows its supervisor, to end when that is gone."""
 
@@ -76,7 +79,7 @@ def running_roles(run: Path) -> list[tuple[RoleStatus, float]]:
     found = []
     for path in sorted(run.glob("*-*.json")):
         status, age_s = read_status(run, path.stem), beat_age_s(run, path.stem)
-        if status is not None and age_s is not None and _lives(status.pid):
+        if status is not None and age_s is not None and age_s < GONE_S and _lives(status.pid):
             found.append((status, age_s))
     return found
 

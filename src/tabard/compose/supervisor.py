@@ -20,6 +20,9 @@ from tabard.compose.supervision import is_crash_loop, is_hung, recent, restart_d
 from tabard.settings import without_settings
 from tabard.telemetry.logging import logger
 
+READY_S: Final = 15.0
+"""After so long the start counts as done, even where a role is not up: what is to be shown must be shown."""
+
 STOP_S: Final = 15.0
 """How long a role may take to drain before it is killed."""
 
@@ -61,6 +64,7 @@ class Supervisor:
         self._hung_after_s = hung_after_s
         self._on_ready: Callable[[], None] | None = on_ready
         self._stopping = False
+        self._began_s = time.monotonic()
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT, then stops every role and returns."""
@@ -87,7 +91,9 @@ class Supervisor:
             ):
                 logger().error("supervisor.role.hung", role_name=child.role.name, pid=child.process.pid)
                 child.process.kill()
-        if self._on_ready is not None and all(self._is_up(child) for child in self._children):
+        if self._on_ready is not None and (
+            now_s - self._began_s > READY_S or all(self._is_up(child) for child in self._children)
+        ):
             self._on_ready()
             self._on_ready = None
 
