@@ -49,7 +49,7 @@ def _deliver(role: RoleProcess, installation: Installation) -> None:
             reader_executor=reading,
             store_executor=storing,
             status_file=installation.run / "deliverer.json",
-            orders_folder=installation.run / "orders",
+            orders_folder=installation.orders,
         )
         uvloop.run(_work(role, deps))
     for opened in (messages, deliveries, workspace):

@@ -24,7 +24,7 @@ def give(installation: Installation, order: Order, clock: Clock) -> dict[str, An
 
     Raises `OrderRefused`.
     """
-    place(installation.run / "orders", order, clock)
+    place(installation.orders, order, clock)
     if running_role(installation, "deliverer") is None:
         return {"waiting": True}
     deadline_s = clock.monotonic_s() + WAIT_S

@@ -76,6 +76,11 @@ class Installation:
         return self.data / "plugins"
 
     @property
+    def orders(self) -> Path:
+        """Orders that wait for the deliverer (resend, replay); kept until it has applied them."""
+        return self.data / "orders"
+
+    @property
     def log(self) -> Path:
         """The log, a folder a partition."""
         return self.data / "log"
