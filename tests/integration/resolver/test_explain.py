@@ -98,6 +98,13 @@ def test_each_trait_says_where_it_comes_from_and_what_it_replaced(engine: Engine
     assert (plan.replaced.value, plan.replaced.message.message_id) == ("free", "m02")
 
 
+def test_a_trait_whose_message_is_past_the_horizon_still_says_where_it_came_from(engine: Engine) -> None:
+    assert engine.store.purge(engine.messages().newest(1)[0].received_at + 1) > 0
+    plan = History(engine.profiles()).provenance("user:anna")["plan"]
+    assert (plan.value, plan.message.message_id, plan.replaced) == ("pro", "m04", None)
+    assert History(engine.profiles()).writes("user:anna", "plan") == []
+
+
 def test_a_traits_history_is_newest_first_and_knows_both_spellings(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     engine.feed(

@@ -16,7 +16,7 @@ import pytest
 
 from tabard.identity.rules import Rules
 from tabard.resolver.dry_run import resolved_lines
-from tabard.storage.sqlite import store_batch, store_nodes, store_reader
+from tabard.storage.sqlite import store_batch, store_nodes, store_reader, store_upkeep
 from tabard.storage.sqlite.store_keys import KEY_MASK
 from tests.integration.resolver.engine import Engine, Event
 
@@ -197,6 +197,27 @@ def test_an_inactive_call_updates_traits_and_not_the_last_time_somebody_was_seen
     profile = engine.profiles().profile("user:u")
     assert profile is not None
     assert (profile.last_seen - profile.first_seen, profile.events, profile.traits) == (0, 2, {"n": 1})
+
+
+def test_a_rebuild_that_is_cut_off_goes_on_at_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_upkeep, "CHUNK", 2)
+    engine = Engine(tmp_path)
+    engine.feed(crash_events()[:60])
+    digest = engine.digest()
+    settled = 0
+
+    def dies(_: object) -> None:
+        nonlocal settled
+        settled += 1
+        if settled > 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(type(engine.store), "_settle", dies)
+        with pytest.raises(KeyboardInterrupt):
+            engine.store.rebuild()
+    engine.restart()
+    assert engine.digest() == digest
 
 
 CRASHER = """

@@ -1,19 +1,22 @@
 """What was said of a person, when, by which message: trait history, provenance, and the profile as of a time."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import asserted_by, read
 from tabard.message.traits import canonical_trait
+from tabard.profiles.registers import Held
 from tabard.storage.interface import Consumed, Profile, Resolved, TraitWrite
 from tabard.storage.sqlite.store import SqliteStore
 from tabard.storage.sqlite.store_entry import TYPES, Row, decode_links
 from tabard.storage.sqlite.store_keys import SQL
-from tabard.storage.sqlite.store_messages import decoded_body, message_name, message_of, walk
+from tabard.storage.sqlite.store_messages import decoded_body, message_name, message_of, one, walk
 from tabard.storage.sqlite.store_nodes import Node
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 from tabard.storage.sqlite.store_reader import row_is_dead
@@ -39,12 +42,30 @@ class History:
         return _chained(found)
 
     def provenance(self, identifier: str) -> dict[str, TraitWrite]:
-        """Trait → the write that is shown, with what it replaced."""
-        writes: dict[str, list[tuple[Order, TraitWrite]]] = {}
+        """Trait → the write that is shown, also of a message past the horizon, and what it replaced if that is seen."""
+        node = self._reader.node(identifier)
+        if node is None:
+            return {}
+        earlier: dict[str, list[tuple[Order, TraitWrite]]] = {}
         for order, write in self._all(identifier):
-            writes.setdefault(write.key, []).append((order, write))
-        shown = {key: _chained(found)[0] for key, found in sorted(writes.items())}
-        return {key: write for key, write in shown.items() if write.value is not None}
+            earlier.setdefault(write.key, []).append((order, write))
+        shown: dict[str, tuple[Held, TraitWrite]] = {}
+        for held, write in self._held(self._reader.members(node)):
+            if write.key not in shown or shown[write.key][0] < held:
+                shown[write.key] = (held, write)
+        return {
+            key: msgspec.structs.replace(write, replaced=_before(held[:2], earlier.get(key, [])))
+            for key, (held, write) in sorted(shown.items())
+            if write.value is not None
+        }
+
+    def _held(self, members: list[Node]) -> Iterator[tuple[Held, TraitWrite]]:
+        """The writes that hold the registers of these identifiers."""
+        texts = {member.id: member.text for member in members}
+        for number, registers in self._reader.registers(members).items():
+            for key, (held, value) in registers.traits.items():
+                row = Row(*one(self._reader.database, SQL["message_head"], held[2]))
+                yield held, TraitWrite(key, value, texts[number], self._reader.behind(row))
 
     def as_of(self, identifier: str, t: int) -> Profile | None:
         """The profile as the events and controls up to an event time (ms) make it, by the engine itself.
@@ -127,3 +148,8 @@ def _chained(writes: list[tuple[Order, TraitWrite]]) -> list[TraitWrite]:
         TraitWrite(write.key, write.value, write.identifier, write.message, before)
         for write, before in zip_longest(ordered, ordered[1:])
     ]
+
+
+def _before(order: Order, writes: list[tuple[Order, TraitWrite]]) -> TraitWrite | None:
+    earlier = [write for write in writes if write[0] < order]
+    return max(earlier, key=lambda write: write[0])[1] if earlier else None

@@ -57,7 +57,7 @@ class SqliteProfileReader:
     def search(self, text: str, limit: int, after: str = "") -> list[Profile]:
         """Profiles with an identifier that equals, or an e-mail that begins with, `text`; in the order of their ids.
 
-        `after`: the profile id to go on behind. E-mails are looked at up to 1,000.
+        `after`: the profile id to go on behind. E-mails are looked at up to 300.
         """
         found: dict[str, Profile] = {}
         typed = text.strip()

@@ -158,7 +158,7 @@ WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position DESC 
 SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node WHERE o.seq > ? ORDER BY o.seq
 LIMIT ?
 -- name: addresses
-SELECT id FROM node INDEXED BY node_email WHERE kind = 1 AND text >= ? AND text < ? ORDER BY text LIMIT 1000
+SELECT id FROM node INDEXED BY node_email WHERE kind = 1 AND text >= ? AND text < ? ORDER BY text LIMIT 300
 -- name: node_flags
 SELECT flags FROM node WHERE id = ?
 -- name: is_made
