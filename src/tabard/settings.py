@@ -212,6 +212,11 @@ def _relations(settings: Settings) -> list[str]:
         value = getattr(settings, name)
         if value and not value.startswith(("http://", "https://")):
             problems.append(f"{name} begins with http:// or https://, as in https://data.example.com")
+    for name in ("collect", "web"):
+        host, _, port = str(getattr(settings, name)).rpartition(":")
+        if not host or not port.isdecimal():
+            problems.append(f"{name} is an address host:port, as in 127.0.0.1:7070, not {getattr(settings, name)!r}")
+            return problems
     if not settings.public_url and not is_loopback(settings.collect):
         problems.append(
             f"collect is {settings.collect}, which other machines reach: set public_url to the URL that clients use, "

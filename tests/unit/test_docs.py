@@ -39,7 +39,19 @@ def test_every_metric_that_is_counted_is_declared_and_every_declared_one_is_coun
 
 def test_every_failure_of_the_command_line_is_in_the_operations_page() -> None:
     operations = (DOCS / "operations.md").read_text("utf-8")
-    assert [name for name in failure_names() if f"`{name}`" not in operations] == []
+    code = "\n".join(path.read_text("utf-8") for path in (SOURCE / "commands").glob("*.py"))
+    raised = set(re.findall(r'CommandFailed\(\s*"([a-z_]+)"', code))
+    raised |= {f"{what}_unknown" for what in re.findall(r'not_found\("([a-z]+)"', code)}
+    assert len(raised) > 5
+    assert [name for name in sorted({*failure_names(), *raised}) if f"`{name}`" not in operations] == []
+
+
+def test_every_warning_of_the_status_is_in_the_operations_page() -> None:
+    operations = (DOCS / "operations.md").read_text("utf-8")
+    code = (SOURCE / "compose" / "status.py").read_text("utf-8")
+    codes = {each.replace("{state}", "paused") for each in re.findall(r'_warning\(f?"([a-z_{}]+)"', code)}
+    assert len(codes) > 5
+    assert [each for each in sorted(codes) if f"`{each}`" not in operations] == []
 
 
 def test_every_endpoint_of_the_description_is_in_the_http_page() -> None:

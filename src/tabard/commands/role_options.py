@@ -50,7 +50,12 @@ def settings_and_origins(options: dict[str, Any]) -> tuple[Settings, dict[str, s
         if not separator:
             raise CommandFailed("usage", f"--set takes NAME=VALUE, not {pair!r}", EXIT_USAGE)
         flags[name.replace("-", "_")] = value
-    return load_with_origins(file=settings_section(options["config"]), environ=os.environ, flags=flags)
+    settings, origins = load_with_origins(file=settings_section(options["config"]), environ=os.environ, flags=flags)
+    for name in ("tls_cert", "tls_key"):
+        path = getattr(settings, name)
+        if path and not Path(path).is_file():
+            raise SettingsInvalid(f"{origins[name]}: {name}: there is no file {path}")
+    return settings, origins
 
 
 def settings_section(path: Path | None) -> dict[str, Any]:

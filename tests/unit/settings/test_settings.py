@@ -45,6 +45,9 @@ def test_every_problem_is_named_at_once_with_its_layer() -> None:
         ({"collect": "0.0.0.0:7070"}, "public_url"),
         ({"public_url": "data.example.com"}, "http://"),
         ({"tls_cert": "cert.pem"}, "tls_key"),
+        ({"collect": "nonsense"}, "host:port"),
+        ({"web": "127.0.0.1:http"}, "host:port"),
+        ({"alarm_url": "ops@example.com"}, "alarm_url"),
         ({"message_bytes_max": 600_000}, "batch_bytes_max"),
     ],
 )
