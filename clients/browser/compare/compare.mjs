@@ -23,7 +23,7 @@ const write = (sections) => {
 };
 
 const server = await new LineServer().start();
-const browser = await chromium.launch({ executablePath: process.env.TABARD_CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+const browser = await chromium.launch({ executablePath: process.env.E2E_CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 try {
   const all = await clients('wk', server.collector);
   const family = all.filter(({ global }) => global);

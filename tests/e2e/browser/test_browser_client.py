@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 CLIENT = Path(__file__).parents[3] / "clients" / "browser"
-CHROMIUM = os.environ.get("TABARD_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = os.environ.get("E2E_CHROMIUM", "/usr/bin/chromium")
 INSTALL_TIMEOUT_S = 120
 TESTS_TIMEOUT_S = 400
 
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def npm(*arguments: str, timeout_s: int) -> None:
-    environment = {**os.environ, "TABARD_BIN": str(Path(sys.executable).with_name("tabard"))}
+    environment = {**os.environ, "E2E_TABARD": str(Path(sys.executable).with_name("tabard"))}
     done = subprocess.run(
         ["npm", *arguments], cwd=CLIENT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
     )
@@ -38,6 +38,6 @@ def test_types_and_pure_parts_hold() -> None:
     npm("test", timeout_s=TESTS_TIMEOUT_S)
 
 
-@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs chromium: apt-get install chromium, or TABARD_CHROMIUM")
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs chromium: apt-get install chromium, or E2E_CHROMIUM")
 def test_every_behaviour_holds_in_chromium_against_a_real_tabard() -> None:
     npm("run", "test:e2e", timeout_s=TESTS_TIMEOUT_S)

@@ -5,7 +5,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import { Recorder } from './recorder';
 import { startTabard, type Tabard } from './tabard';
 
-const CHROMIUM = process.env.TABARD_CHROMIUM ?? '/usr/bin/chromium';
+const CHROMIUM = process.env.E2E_CHROMIUM ?? '/usr/bin/chromium';
 
 const FLAGS = [
   '--no-sandbox',
@@ -34,7 +34,7 @@ let recorder: Recorder;
 /** Starts what all tests of a file share: chromium, a real Tabard, and the recorder that stands before it. */
 export const setUp = (): void => {
   before(async () => {
-    if (!existsSync(CHROMIUM)) throw new Error(`no chromium at ${CHROMIUM}: apt-get install chromium, or set TABARD_CHROMIUM`);
+    if (!existsSync(CHROMIUM)) throw new Error(`no chromium at ${CHROMIUM}: apt-get install chromium, or set E2E_CHROMIUM`);
     browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     tabard = await startTabard();
     recorder = await new Recorder(tabard.collectorUrl, tabard.writeKey).start();

@@ -29,10 +29,13 @@ const answers = async (url: string): Promise<boolean> => {
   }
 };
 
-/** Starts the server that `TABARD_BIN` names (default: this checkout's), with one source of a browser's trust. */
+/**
+ * Starts the server that `E2E_TABARD` names (default: that of this checkout), with one source of a browser's trust. The
+ * name has no TABARD_ in front: the server takes such a variable for a setting of its own and refuses it.
+ */
 export const startTabard = async (): Promise<Tabard> => {
-  const bin = process.env.TABARD_BIN ?? OURS;
-  if (!existsSync(bin)) throw new Error(`no server at ${bin}: run make setup, or set TABARD_BIN`);
+  const bin = process.env.E2E_TABARD ?? OURS;
+  if (!existsSync(bin)) throw new Error(`no server at ${bin}: run make setup, or set E2E_TABARD`);
   const data = mkdtempSync(join(tmpdir(), 'tabard-browser-'));
   const [collect, web] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const server = spawn(bin, ['serve', '--data', data, '--collect', collect, '--web', web, '--log-level', 'ERROR'], { stdio: ['ignore', 'ignore', 'inherit'] });
