@@ -12,6 +12,8 @@ from typing import Final
 
 import apsw
 
+from tabard.log.log_id import sync_folder
+
 SQLITE_VERSION_MIN: Final = (3, 51, 3)
 """Older libraries have a WAL bug with several processes (design.md §2.10)."""
 
@@ -36,13 +38,17 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw
         raise RuntimeError(f"SQLite {apsw.sqlite_lib_version()} is too old; install the locked apsw (make setup)")
     if read_only and not path.exists():
         raise DatabaseMissing(f"{path} does not exist; `tabard serve` makes it, or give --data the right folder")
-    if not read_only and not path.exists():
+    is_new = not path.exists()
+    if is_new:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     database = apsw.Connection(str(path), flags=flags)
     database.set_busy_timeout(busy_ms)
     if not read_only:
         database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+    if is_new:
+        # The change to WAL went through a rollback journal: coming back after a power cut, it would undo the database.
+        sync_folder(path.parent)
     return database
 
 
@@ -101,12 +107,12 @@ def immediate(database: apsw.Connection) -> Iterator[None]:
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
+        database.execute("COMMIT")
     except BaseException:
         # A full disk, say, has rolled back by itself.
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
-    database.execute("COMMIT")
 
 
 def _version(database: apsw.Connection) -> int:

@@ -92,6 +92,8 @@ class SqliteStore:
             self.database.execute(SQL["set_meta"], ("log_id", log_id))
             self._epoch = int(self.database.execute(SQL["claim_epoch"]).get)
             self._obey_limits()
+        # What was read before is of before.
+        self._forget(everything=True)
         self._finish_rebuild()
 
     def positions(self) -> dict[int, int]:
@@ -103,7 +105,7 @@ class SqliteStore:
 
         After any failure the memory is emptied, so that it is never ahead of the file.
         """
-        with self._all_or_nothing(), immediate(self.database):
+        with self._as_holder():
             self._advance(consumed)
             committed = self._store(batch)
             self._books.add(counts)
@@ -112,13 +114,13 @@ class SqliteStore:
         return committed
 
     def project(self, limit: int) -> int:
-        """Brings marked identifiers to their profiles, in a transaction of its own; how many were done."""
-        with self._all_or_nothing():
+        """Brings marked identifiers to their profiles, in one transaction; how many were done. Raises `Fenced`."""
+        with self._as_holder():
             return self._projector.project(limit)
 
     def erase(self, limit: int) -> int:
-        """Erases what deletes made dead, of at most `limit` identifiers, in a transaction of its own."""
-        with self._all_or_nothing():
+        """Erases what deletes made dead, of at most `limit` identifiers, in one transaction. Raises `Fenced`."""
+        with self._as_holder():
             return self._eraser.erase(limit)
 
     def rebuild(self) -> None:
@@ -332,8 +334,6 @@ class SqliteStore:
 
     def _advance(self, consumed: Iterable[Consumed]) -> None:
         run = self.database.execute
-        if run(SQL["epoch"]).get != self._epoch:
-            raise Fenced("another resolver took this store over; this one stops")
         for one in consumed:
             run(SQL["begin_partition"], (one.partition,))
             run(
@@ -342,6 +342,14 @@ class SqliteStore:
             )
             if self.database.changes() != 1:
                 raise Fenced(f"partition {one.partition} is not at offset {one.offset}; another resolver moved it")
+
+    @contextlib.contextmanager
+    def _as_holder(self) -> Iterator[None]:
+        """A transaction of the resolver that has the store. Raises `Fenced` where another took it over."""
+        with self._all_or_nothing(), immediate(self.database):
+            if self.database.execute(SQL["epoch"]).get != self._epoch:
+                raise Fenced("another resolver took this store over; this one stops")
+            yield
 
     @contextlib.contextmanager
     def _all_or_nothing(self) -> Iterator[None]:

@@ -7,7 +7,6 @@ profile and no digest.
 import apsw
 
 from tabard.identity.identifiers import Kind
-from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_entry import MessageFlag
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
@@ -26,13 +25,12 @@ class Eraser:
         self._archive = archive
 
     def erase(self, limit: int) -> int:
-        """Erases the messages of at most `limit` marked identifiers; how many were taken."""
-        with immediate(self._database):
-            marked = numbers(self._database, SQL["erasures"], (limit,))
-            for number in marked:
-                self._erase(self._nodes.by_id(number))
-            self._nodes.flush()
-            self._database.executemany(SQL["erased"], [(number,) for number in marked])
+        """Erases the messages of at most `limit` marked identifiers, in the writer's transaction; how many."""
+        marked = numbers(self._database, SQL["erasures"], (limit,))
+        for number in marked:
+            self._erase(self._nodes.by_id(number))
+        self._nodes.flush()
+        self._database.executemany(SQL["erased"], [(number,) for number in marked])
         return len(marked)
 
     def _erase(self, node: Node) -> None:

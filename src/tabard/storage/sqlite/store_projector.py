@@ -7,7 +7,6 @@ import apsw
 import msgspec
 
 from tabard.identity.rules import Rules
-from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_graph import Graph
 from tabard.storage.sqlite.store_keys import SQL, Keys, ids
 from tabard.storage.sqlite.store_nodes import Node, Nodes
@@ -32,16 +31,15 @@ class Projector:
         self._members: dict[int, list[int]] = {}
 
     def project(self, limit: int) -> int:
-        """Takes at most `limit` marks; how many were taken."""
-        with immediate(self._database):
-            marks = dict(self._database.execute(SQL["marks"], (limit,)))
-            if marks:
-                self._graph.reset()
-                self._members = {}
-                self._nodes.load_ids(marks)
-                self._publish(self._affected(marks))
-                self._nodes.flush()
-                self._database.executemany(SQL["unmark"], [(number,) for number in marks])
+        """Takes at most `limit` marks, in the writer's transaction; how many were taken."""
+        marks = dict(self._database.execute(SQL["marks"], (limit,)))
+        if marks:
+            self._graph.reset()
+            self._members = {}
+            self._nodes.load_ids(marks)
+            self._publish(self._affected(marks))
+            self._nodes.flush()
+            self._database.executemany(SQL["unmark"], [(number,) for number in marks])
         return len(marks)
 
     def _affected(self, marks: dict[int, str]) -> dict[int, str]:
