@@ -90,7 +90,8 @@ def installation(folder: Path, floor: int) -> Iterator[tuple[Installation, Fault
 
 def assert_all_caught_up(tabard: Installation, webhook: FaultyDestination, acknowledged: set[str]) -> None:
     assert eventually(lambda: acknowledged <= set(webhook.message_ids), within_s=40), "acknowledged, not delivered"
-    status = eventually(lambda: (found := tabard.get("/api/status")) and not found["books"]["unresolved"] and found)
+    assert eventually(lambda: not tabard.get("/api/status")["books"]["unresolved"])
+    status = tabard.get("/api/status")
     assert all(role["running"] for role in status["roles"])
     assert status["books"]["difference"] == 0
     stored = {row["messageId"] for row in tabard.stored()}
@@ -102,7 +103,7 @@ def assert_all_caught_up(tabard: Installation, webhook: FaultyDestination, ackno
 def test_a_full_disk_is_refused_by_name_and_when_there_is_room_all_roles_catch_up(small_disk: Path) -> None:
     with installation(small_disk, floor=1) as (tabard, webhook):
         sender = Sender(tabard)
-        assert all([sender.send() for _ in range(20)])
+        assert all(sender.send() for _ in range(20))
         with ballast(small_disk):
             sender.send_until_refused(200)
             for _ in range(10):
@@ -113,14 +114,14 @@ def test_a_full_disk_is_refused_by_name_and_when_there_is_room_all_roles_catch_u
         assert {code for _, code, _ in sender.refusals} <= {"disk_full", "disk_floor"}
         assert all(int(retry_after) >= 1 for _, _, retry_after in sender.refusals)
         assert eventually(sender.send, within_s=20), "the door stays shut though there is room again"
-        assert all([sender.send() for _ in range(20)])
+        assert all(sender.send() for _ in range(20))
         assert_all_caught_up(tabard, webhook, sender.acknowledged)
 
 
 def test_below_the_floor_the_door_refuses_and_resolver_and_deliverer_go_on(small_disk: Path) -> None:
     with installation(small_disk, floor=FLOOR) as (tabard, webhook):
         sender = Sender(tabard)
-        assert all([sender.send() for _ in range(20)])
+        assert all(sender.send() for _ in range(20))
         with ballast(small_disk, leave=FLOOR // 2):
             assert eventually(lambda: not sender.send(), within_s=10), "taken though free disk is below the floor"
             assert sender.refusals[-1][:2] == (503, "disk_floor")

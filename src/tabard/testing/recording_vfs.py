@@ -10,6 +10,9 @@ from typing import Final
 import apsw
 import msgspec
 
+_BASE: Final = "unix"
+"""The VFS below. By its name: the recording one may be the default."""
+
 
 class _Step(msgspec.Struct, frozen=True):
     """One thing that happened to a file: `kind` is open, write, truncate, sync, delete, rename or folder."""
@@ -47,11 +50,11 @@ class RecordingVfs(apsw.VFS):
     """Registered under `name` while it lives; open databases with `vfs=name`. Give it every file from its creation on.
 
     Names: a file's name is on disk once the file or its folder was synced (as on ext4), a rename or removal once the
-    folder was. What Python does outside SQLite is noted by `renamed` and `folder_synced`.
+    folder was. What Python does outside SQLite is noted by `renamed`, `synced` and `folder_synced`.
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, "")
+        super().__init__(name, _BASE)
         self.steps: Final[list[_Step]] = []
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "_RecordingFile":  # noqa: N802
@@ -70,6 +73,10 @@ class RecordingVfs(apsw.VFS):
     def renamed(self, source: Path, target: Path) -> None:
         """Notes a rename."""
         self.steps.append(_Step("rename", str(source), target=str(target)))
+
+    def synced(self, file: Path) -> None:
+        """Notes that a file was made durable past SQLite."""
+        self.steps.append(_Step("sync", str(file)))
 
     def folder_synced(self, folder: Path) -> None:
         """Notes that the names in a folder were made durable."""
@@ -125,7 +132,7 @@ def _move(path: str, names: dict[str, _File], durable: dict[str, _File]) -> None
 
 class _RecordingFile(apsw.VFSFile):
     def __init__(self, vfs: RecordingVfs, name: str | apsw.URIFilename | None, path: str, flags: list[int]) -> None:
-        super().__init__("", name, flags)
+        super().__init__(_BASE, name, flags)
         self._steps = vfs.steps
         self._path = path
 
