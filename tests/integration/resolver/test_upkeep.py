@@ -288,3 +288,29 @@ def test_a_resolver_killed_at_random_moments_ends_in_the_same_state(tmp_path: Pa
     survivor.feed(crash_events())
     assert survivor.digest() == reference.digest()
     assert survivor.state() == reference.state()
+
+
+def test_deleting_an_object_ends_its_traits_and_memberships_up_to_then(tmp_path: Path) -> None:
+    events = [
+        call("group", "g1", 1, userId="u", groupId="acme", traits={"plan": "old"}),
+        call("group", "g2", 2, userId="v", groupId="acme", traits={"size": 2}),
+        call("identify", "g3", 3, userId="w", traits={"objectId": "acme"}),
+        call("track", "d", 5, userId="admin", event="Object Deleted", properties={"objectId": "acme"}),
+        call("group", "g4", 9, userId="v", groupId="acme", traits={"plan": "new"}),
+    ]
+    digests = set()
+    for number, order in enumerate([events, events[::-1], [*events[2:], *events[:2]]]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        engine = Engine(folder)
+        engine.feed(order, batch=1)
+        state = engine.state()
+        assert {one["canonical"]: one["groups"] for one in state["profiles"]} == {
+            "user:u": [],
+            "user:v": ["acme"],
+            "user:w": [],
+        }
+        assert state["groups"] == {"acme": {"plan": "new"}}
+        digests.add(engine.digest())
+        engine.close()
+    assert len(digests) == 1

@@ -7,7 +7,7 @@ from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.store_entry import Entry, MessageFlag, Row
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_messages import Archive
-from tabard.storage.sqlite.store_nodes import SEEN, Node
+from tabard.storage.sqlite.store_nodes import CONTROLLED, SEEN, Node
 
 
 class Rebuilder:
@@ -64,7 +64,8 @@ class Rebuilder:
                 self._facts.link(entry, only=frozenset((node,)))
 
     def _members_of_groups(self, listed: Iterable[Node]) -> frozenset[Node]:
-        groups = [node for node in listed if node.kind == Kind.GROUP]
+        """Who ever joined a group that a control bears on: their memberships come and go with it."""
+        groups = [node for node in listed if node.kind == Kind.GROUP and node.flags & CONTROLLED]
         found: set[Node] = set()
         for row in self._rows(groups).values():
             entry = self._archive.entry(row)
