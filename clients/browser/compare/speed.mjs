@@ -1,4 +1,5 @@
 /** Bytes, requests and time to the first message, all clients in one run under the same throttling. */
+import { cpus, loadavg } from 'node:os';
 import { gzipSync } from 'node:zlib';
 
 const RUNS = 10;
@@ -58,5 +59,5 @@ export const speedTable = (rows) =>
     '| --- | ---: | ---: | ---: | ---: |',
     ...rows.map(({ name, script, requests, bytes, ms, spread }) => `| ${name} | ${script} | ${requests} | ${bytes} | ${ms} (${spread.join('–')}) |`),
     '',
-    `Median of ${RUNS} interleaved runs in one session; headless chromium on loopback, each answer delayed by 60 ms plus its size at 1.6 Mbit/s. Script and collector are on another site than the page, so preflights count. Measured from the page's request to the arrival of the first message; the page itself is not counted.`,
+    `Median of ${RUNS} interleaved runs in one session; headless chromium on loopback, each answer delayed by 60 ms plus its size at 1.6 Mbit/s. Script and collector are on another site than the page, so preflights count. Measured from the page's request to the arrival of the first message; the page itself is not counted. ${cpus().length} cores, load average ${loadavg()[0].toFixed(1)} at the end of the run: above the number of cores the range says more than the median.`,
   ].join('\n');
