@@ -104,3 +104,16 @@ async def credentials_refused(destination: Destination, settings: Mapping[str, A
     except Exception as error:  # noqa: BLE001 - somebody's code; no answer means no acquittal
         return f"the test failed: {type(error).__name__}"
     return ""
+
+
+async def test_failure(destination: Destination, settings: Mapping[str, Any], send: Send) -> str:
+    """Why the destination's own `test` fails; '' where it passes or there is none."""
+    if destination.test is None:
+        return ""
+    try:
+        await destination.test(send, settings)
+    except DestinationError as error:
+        return error.reason
+    except Exception as error:  # noqa: BLE001 - somebody's code
+        return f"the test failed: {type(error).__name__}"
+    return ""

@@ -6,6 +6,8 @@ from enum import StrEnum
 SUBJECTS_MAX = 20
 REQUESTS_MIN = 3
 """One batch that fails is not yet a destination that fails."""
+SUSPECT_REQUESTS = 5
+SUSPECT_MS = 60_000
 PROBE_FIRST_MS = 5_000
 PROBE_MAX_MS = 300_000
 
@@ -14,12 +16,15 @@ class Why(StrEnum):
     """Why a destination rests."""
 
     FAILURES = "failing"
+    TEST = "test_failing"
     CREDENTIALS = "credentials_refused"
 
 
 @dataclass
 class Breaker:
     """Opens after 20 different subjects failed in a row, in three requests at least, or when `open` is called.
+
+    Before that, five failed requests in a row are reason to ask the destination's own test, once a minute.
 
     While it is open the cursor stands still and nothing is parked. One message at a time is tried as a probe, after
     5 s at first, then at doubled distances up to 5 minutes. Its success closes the breaker.
@@ -30,6 +35,7 @@ class Breaker:
     opened_at: int = 0
     probe_at: int = 0
     probing: bool = False
+    _suspected_at: int = 0
     _probe_wait: int = PROBE_FIRST_MS
     _subjects: set[object] = field(default_factory=set)
     _requests: set[object] = field(default_factory=set)
@@ -67,8 +73,15 @@ class Breaker:
         self.open(Why.FAILURES, reason, now_ms)
         return True
 
+    def suspects(self, now_ms: int) -> bool:
+        """Whether the destination's test should be asked now."""
+        due = not self.is_open and len(self._requests) >= SUSPECT_REQUESTS and now_ms - self._suspected_at >= SUSPECT_MS
+        if due:
+            self._suspected_at = now_ms
+        return due
+
     def open(self, why: Why, reason: str, now_ms: int) -> None:
-        """Opens at once: the credentials were refused."""
+        """Opens at once: the credentials were refused, or the test fails."""
         if self.why is None:
             self.opened_at, self._probe_wait = now_ms, PROBE_FIRST_MS
             self.probe_at, self.probing = now_ms + self._probe_wait, False

@@ -12,14 +12,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tabard.clock import Clock
-from tabard.delivery.attempt import Recording, attempt, credentials_refused
+from tabard.delivery.attempt import Recording, attempt, credentials_refused, test_failure
+from tabard.delivery.breaker import Why
 from tabard.delivery.compiled import Compiled
 from tabard.delivery.consumer import Consumer, Shared
 from tabard.delivery.entry import Unit
 from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.outcome import Outcome, Verdict
 from tabard.delivery.pace import Bucket
-from tabard.delivery.record import attempts_of, without_secrets
+from tabard.delivery.record import attempts_of, redacted, secret_texts, without_secrets
 from tabard.destinations.kit.request import Send
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count
@@ -234,6 +235,7 @@ class Outlet:
         outcomes = await self._tried(consumer, unit) if unit.entries else []
         was_open = self.shared.breaker.is_open
         consumer.answered(unit, outcomes, self._clock.now_ms(), self._clock.monotonic_s() - began_s)
+        await self._suspect()
         self._say(was_open=was_open)
         for outcome in outcomes:
             if outcome.verdict is not Verdict.DELIVERED:
@@ -259,6 +261,16 @@ class Outlet:
             Outcome(verdict, outcome.code, outcome.reason) if outcome.verdict is Verdict.CREDENTIALS else outcome
             for outcome in outcomes
         ]
+
+    async def _suspect(self) -> None:
+        """Asks the destination's test when one request after another fails; if it fails too, the destination rests."""
+        breaker, compiled = self.shared.breaker, self.compiled
+        if not breaker.suspects(self._clock.now_ms()):
+            return
+        reason = await test_failure(compiled.destination, compiled.settings, self._send)
+        if reason and not breaker.is_open:
+            secrets = secret_texts(compiled.destination.settings, compiled.settings)
+            breaker.open(Why.TEST, redacted(reason, secrets), self._clock.now_ms())
 
     def _say(self, *, was_open: bool) -> None:
         breaker, instance = self.shared.breaker, self.compiled.instance

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tabard.clock import SystemClock
+from tabard.delivery.breaker import Why
 from tabard.delivery.dead_letter import dead_letter
 from tabard.delivery.duties import erase, status
 from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay, place
@@ -538,3 +539,21 @@ async def test_of_several_subscriptions_only_the_one_that_failed_is_sent_again(t
             while await running.terms() != {"taken": 1, "delivered": 1}:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     assert [each.body["part"] for each in hook.taken] == ["a", "c", "b"]
+
+
+async def test_a_destination_whose_test_fails_rests_though_only_one_subject_came(tmp_path: Path) -> None:
+    async with FaultyDestination(status=500) as hook:
+        async with delivering(tmp_path, plain(1), MemoryWorkspace([webhook(hook.url)]), seed=2) as running:
+            breaker = running.deliverer.outlets["d1"].shared.breaker
+            await running.until(lambda: breaker.is_open, timeout_s=30)
+            assert (breaker.why, breaker.reason) == (Why.TEST, "answered 500")
+            hook.status = None
+            running.deliverer.outlets["d1"].try_now()
+            assert await running.until_ended(1) == {"taken": 1, "delivered": 1}
+
+
+async def test_one_bad_message_does_not_rest_a_destination_whose_test_passes(tmp_path: Path) -> None:
+    async with FaultyDestination(bad=lambda sent: sent.get("messageId") == "m1-0", bad_status=500) as hook:
+        async with delivering(tmp_path, plain(1), MemoryWorkspace([webhook(hook.url)]), seed=2) as running:
+            await running.until(lambda: "None" in hook.message_ids, timeout_s=30)
+            assert not running.deliverer.outlets["d1"].shared.breaker.is_open
