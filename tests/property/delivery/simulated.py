@@ -93,7 +93,9 @@ class World:
             if not positions:
                 break
             self.consumer.loaded(self._load(positions), positions, self.now_ms)
-        moments = [self.now_ms + self.tick_ms, *(at for at, _, _, _ in self.under_way)]
+        # With nothing between cursor and reader only retries are to come, and they say when.
+        tick_ms = self.tick_ms if self.consumer.holds()[0] else 60_000
+        moments = [self.now_ms + tick_ms, *(at for at, _, _, _ in self.under_way)]
         wake = self.consumer.wake_at(self.now_ms)
         if wake is not None:
             moments.append(max(int(wake) + 1, self.now_ms + 1))
