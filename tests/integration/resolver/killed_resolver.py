@@ -96,12 +96,8 @@ def made_up_log() -> MemoryLog:
 
 def _call(random: Random, number: int) -> dict[str, Any]:
     kind = random.choice(["page", "track", "identify", "identify", "alias", "group"])
-    body: dict[str, Any] = {"type": kind, "messageId": f"m{random.randrange(MESSAGES * 4 // 5)}"}
-    body |= {
-        "anonymousId": f"d{random.randrange(60)}",
-        "event": "E",
-        "timestamp": f"2024-05-01T12:00:{number % 60:02d}Z",
-    }
+    body: dict[str, Any] = {"type": kind, "messageId": f"m{random.randrange(MESSAGES * 4 // 5)}", "event": "E"}
+    body |= {"anonymousId": f"d{random.randrange(60)}", "timestamp": _time(number)}
     if kind != "page":
         body["userId"] = random.choice([f"u{random.randrange(40)}", f"l{random.randrange(20)}@x.io"])
     if kind == "alias":
@@ -114,10 +110,15 @@ def _call(random: Random, number: int) -> dict[str, Any]:
 
 
 def _control(random: Random, number: int) -> dict[str, Any]:
-    body: dict[str, Any] = {"messageId": f"c{number}", "timestamp": f"2024-05-01T12:00:{number % 60:02d}Z"}
+    body: dict[str, Any] = {"messageId": f"c{number}", "timestamp": _time(number)}
     if random.random() < 0.5:
         return body | {"type": "delete", "ids": [f"user:u{random.randrange(40)}", f"anon:d{random.randrange(60)}"]}
     return body | {"type": "cut", "a": f"user:u{random.randrange(40)}", "b": "*"}
+
+
+def _time(number: int) -> str:
+    """Not in the order of the numbers, and each only once: erased copies of one time could not be put in order."""
+    return f"2024-05-01T12:00:{number % 60:02d}.{number // 60:03d}Z"
 
 
 def parts(folder: Path, store: SqliteStore) -> Parts:
