@@ -404,14 +404,9 @@ class Consumer:
         self._ledger.moved(entry, Term.DEAD, Term.PARKED)
         self._wake(now_ms, entry)
 
-    def erase_record(self, position: int, row: Row | None, *, is_kept: bool, now_ms: int) -> None:
+    def forget(self, position: int, row: Row | None, *, is_kept: bool) -> None:
         """Forgets what is recorded of a message that was deleted (`is_kept`) or is no longer kept; a dead row ends."""
-        self._ledger.erase(position)
-        if row is not None and row.state is RowState.DEAD and position not in self._rows:
-            entry = entry_of_row(row, now_ms)
-            entry.code = ""
-            self._ledger.moved(entry, Term.DEAD, Term.ERASED if is_kept else Term.EXPIRED)
-            self._ledger.drop(position)
+        self._ledger.forget(position, None if position in self._rows else row, is_kept=is_kept)
 
     def _restore(self, rows: Sequence[Row], now_ms: int) -> None:
         for row in rows:

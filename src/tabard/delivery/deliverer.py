@@ -259,7 +259,7 @@ class Deliverer:
 
     async def end_replays(self) -> None:
         """Closes the replays that have read and sent everything."""
-        for outlet in self.outlets.values():
+        for outlet in list(self.outlets.values()):
             for served in [each for each in outlet.served if each.end is not None and each.is_done()]:
                 await self.end_replay(outlet, served, "done", "")
 
@@ -301,13 +301,14 @@ class Deliverer:
             commits = [commit for consumer in consumers if (commit := consumer.commit(now_ms))]
             if not commits:
                 return
-            await self._write(commits)
+            await self.write(commits)
             for consumer in consumers:
                 consumer.committed()
         for outlet in self.outlets.values():
             outlet.make_room()
 
-    async def _write(self, commits: list[Commit]) -> None:
+    async def write(self, commits: list[Commit]) -> None:
+        """Writes these commits as one transaction; tries until it succeeds."""
         while True:
             try:
                 await self.in_store(self.deps.deliveries.commit, commits, self.now_ms())
@@ -317,6 +318,11 @@ class Deliverer:
                 await asyncio.sleep(_COMMIT_RETRY_S)
         self.committed_at = self.now_ms()
         _count(commits)
+
+    def served(self, consumer: str) -> Consumer | None:
+        """The consumer of that id, if it is served now."""
+        every = (served.consumer for outlet in self.outlets.values() for served in outlet.served)
+        return next((each for each in every if each.id == consumer), None)
 
     def now_ms(self) -> int:
         """Now, by the clock handed in."""

@@ -1,11 +1,13 @@
 """What the deliverer does beside delivering: orders, status, books, old rows."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from tabard.delivery.books import Difference, before_start, check_books, check_range
 from tabard.delivery.deliverer import Deliverer
+from tabard.delivery.ledger import Ledger
 from tabard.delivery.orders import CancelReplay, Order, Probe, Resend, StartReplay, pending
 from tabard.delivery.outlet import Outlet, Served
 from tabard.delivery.replay import checked, replay_state
@@ -167,20 +169,32 @@ async def prune(deliverer: Deliverer) -> None:
 
 
 async def erase(deliverer: Deliverer) -> None:
-    """Forgets attempts and dead letters of people who were deleted, and of messages that are no longer kept."""
-    for outlet in deliverer.outlets.values():
-        for served in outlet.served:
-            after = -1
-            while positions := await deliverer.in_store(
-                deliverer.deps.deliveries.recorded, served.consumer.id, _PAGE, after
-            ):
-                after = positions[-1]
-                items = await deliverer.feed.load(positions)
-                for position in positions:
-                    item = items.get(position)
-                    if item is None or item.dead:
-                        row = await deliverer.in_store(deliverer.deps.deliveries.row, served.consumer.id, position)
-                        served.consumer.erase_record(position, row, is_kept=item is not None, now_ms=deliverer.now_ms())
+    """Forgets attempts and dead letters of people who were deleted, and of messages that are no longer kept.
+
+    Also those of ended replays and removed destinations.
+    """
+    for state in await deliverer.in_store(deliverer.deps.deliveries.consumers):
+        consumer = deliverer.served(state.id)
+        if consumer is not None:
+            await _forget(deliverer, state.id, consumer.forget)
+            continue
+        ledger = Ledger(state.id, state.log_id, state.offsets)
+        await _forget(deliverer, state.id, ledger.forget)
+        commit = ledger.close(0, deliverer.now_ms())
+        if commit is not None and deliverer.served(state.id) is None:
+            await deliverer.write([commit])
+
+
+async def _forget(deliverer: Deliverer, consumer: str, forget: Callable[..., None]) -> None:
+    deliveries, after = deliverer.deps.deliveries, -1
+    while positions := await deliverer.in_store(deliveries.recorded, consumer, _PAGE, after):
+        after = positions[-1]
+        items = await deliverer.feed.load(positions)
+        for position in positions:
+            item = items.get(position)
+            if item is None or item.dead:
+                row = await deliverer.in_store(deliveries.row, consumer, position)
+                forget(position, row, is_kept=item is not None)
 
 
 def status(deliverer: Deliverer, bookkeeping: Bookkeeping) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a consumer has done since its last commit, and the commit made of it."""
 
 from tabard.delivery.entry import Entry
-from tabard.storage.deliveries import Attempt, Commit, Counts, Range, Row, Term
+from tabard.storage.deliveries import Attempt, Commit, Counts, Range, Row, RowState, Term
 
 NO_PARTITION = -1
 """The partition of a range that states changes to rows alone."""
@@ -56,6 +56,15 @@ class Ledger:
         """No attempt of that delivery may be kept, nor any that is noted already."""
         self._erased.append(position)
         self.attempts = [each for each in self.attempts if each.position != position]
+
+    def forget(self, position: int, row: Row | None, *, is_kept: bool) -> None:
+        """Nothing recorded of a message may stay; if its delivery is dead, that ends too: erased, or expired."""
+        self.erase(position)
+        if row is not None and row.state is RowState.DEAD:
+            opened = self._open(NO_PARTITION)
+            opened.add(row.source, Term.DEAD, -1)
+            opened.add(row.source, Term.ERASED if is_kept else Term.EXPIRED, 1)
+            self.drop(position)
 
     def close(self, version: int, now_ms: int) -> Commit | None:
         """Everything since the last call as one commit, None where there is nothing."""

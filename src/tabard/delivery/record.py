@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote_plus
 
 from tabard.delivery.attempt import Exchange
 from tabard.delivery.compiled import Compiled
@@ -64,12 +65,17 @@ def attempts_of(
 
 
 def secret_texts(fields: Mapping[str, Field], settings: Mapping[str, Any]) -> list[str]:
-    """The texts that must not be kept: secret settings, whole, by line, and the longer words in them."""
+    """The texts that must not be kept: secret settings, whole (also as in a form), by line, and longer words."""
     found: set[str] = set()
     for name, field in fields.items():
         value = settings.get(name)
         if field.secret and isinstance(value, str):
-            found |= {value, *value.splitlines(), *(word for word in value.split() if len(word) >= _WORD_MIN)}
+            found |= {
+                value,
+                quote_plus(value),
+                *value.splitlines(),
+                *(word for word in value.split() if len(word) >= _WORD_MIN),
+            }
     return sorted((text for text in found if len(text) >= _SECRET_MIN), key=len, reverse=True)
 
 

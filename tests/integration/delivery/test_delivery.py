@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tabard.clock import SystemClock
+from tabard.delivery.books import check_books
 from tabard.delivery.breaker import Why
 from tabard.delivery.dead_letter import dead_letter
 from tabard.delivery.duties import erase, status
@@ -557,3 +558,18 @@ async def test_one_bad_message_does_not_rest_a_destination_whose_test_passes(tmp
         async with delivering(tmp_path, plain(1), MemoryWorkspace([webhook(hook.url)]), seed=2) as running:
             await running.until(lambda: "None" in hook.message_ids, timeout_s=30)
             assert not running.deliverer.outlets["d1"].shared.breaker.is_open
+
+
+async def test_dead_letters_of_an_ended_replay_go_with_the_person_too(tmp_path: Path) -> None:
+    messages = plain(10)
+    async with FaultyDestination(bad=lambda sent: sent["messageId"] == "m1-5") as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url, start="now")])) as running:
+            given(tmp_path, StartReplay(id="r1", destination="d1", replay=Replay()))
+            await running.until(lambda: (state := running.reader.consumer("r1")) is not None and state.state == "done")
+            assert await running.terms("r1") == {"taken": 10, "delivered": 9, "dead": 1}
+            position = messages.find("m1-5")[0].position
+            messages.dead.add(position)
+            await erase(running.deliverer)
+            assert await running.terms("r1") == {"taken": 10, "delivered": 9, "erased": 1}
+            assert running.reader.attempts("r1", position) == []
+            assert check_books("r1", await running.deliverer.in_store(running.store.balance, "r1")) is None
