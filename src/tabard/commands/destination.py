@@ -18,7 +18,8 @@ from tabard.commands.frame import (
     print_table,
 )
 from tabard.compose.apply import make_so, planned
-from tabard.compose.destinations import DestinationDesk, ask_destination, desk_of
+from tabard.compose.destination_probe import ask_destination
+from tabard.compose.destinations import DestinationDesk, desk_of
 from tabard.compose.running import running_settings
 from tabard.compose.workspace import named_destination, open_workspace
 from tabard.destinations.kit.field import Field

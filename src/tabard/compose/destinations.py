@@ -1,6 +1,5 @@
 """Destination instances as an operator handles them: checked by their declaration, secrets sealed and opened."""
 
-import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,12 +7,8 @@ from typing import Any
 import msgspec
 
 from tabard.delivery.compiled import InstanceUnusable, compile_instance
-from tabard.delivery.egress import Egress, EgressRules
-from tabard.destinations.kit.destination import CheckCredentials, Destination
-from tabard.destinations.kit.errors import DestinationError
-from tabard.destinations.kit.payload import check_settings
+from tabard.destinations.kit.destination import Destination
 from tabard.destinations.registry import Registry, load_registry
-from tabard.settings import Settings
 from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.keys import SealingKeys, is_sealed, sealing_keys
 from tabard.workspace.declaration import DeclarationInvalid, SubscriptionDeclared
@@ -119,31 +114,6 @@ def _read(value: Any) -> Any:
         return msgspec.json.decode(value)
     except msgspec.DecodeError:
         return value
-
-
-class DestinationTestFailed(Exception):
-    """A destination does not accept its settings; the text is its reason."""
-
-
-def ask_destination(instance: DestinationInstance, desk: DestinationDesk, settings: Settings) -> None:
-    """Asks a destination whether its settings work. Raises `DestinationTestFailed`."""
-    kind = desk.kind(instance.slug)
-    if kind.test is None:
-        raise DestinationTestFailed(f"{kind.name} offers no way to test its settings; send it a message instead")
-    plain = check_settings(kind.settings, desk.opened(instance).settings)
-    rules = EgressRules(timeout_s=settings.delivery_timeout_s, allows_private=settings.egress_private)
-    try:
-        asyncio.run(_ask(kind.test, plain, rules))
-    except DestinationError as problem:
-        raise DestinationTestFailed(f"{instance.name}: {problem}") from problem
-
-
-async def _ask(test: CheckCredentials, plain: dict[str, Any], rules: EgressRules) -> None:
-    egress = Egress(rules)
-    try:
-        await test(egress, plain)
-    finally:
-        await egress.close()
 
 
 def desk_without_installation() -> DestinationDesk:
