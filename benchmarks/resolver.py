@@ -17,14 +17,14 @@ from typing import Any
 
 from benchmarks.people import Population
 from tabard.identity.rules import Rules
-from tabard.resolver.consumer import calm_collector
+from tabard.resolver.consumer import ENTRIES_MAX, calm_collector
 from tabard.resolver.stages import resolve
 from tabard.storage.interface import Consumed
 from tabard.storage.sqlite.store import SqliteStore
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 
 SECRET = b"k" * 32
-BATCH = 8192
+BATCH = ENTRIES_MAX
 RULES = Rules()
 
 

@@ -27,7 +27,7 @@ MARKS: Final = 2000
 ERASURES: Final = 20
 SYNC_S: Final = 2.0
 END_S: Final = 2.0
-ENTRIES_MAX: Final = 8192
+ENTRIES_MAX: Final = 4096
 """Most entries of one commit; fewer where they are large, since a read of the log is bounded in bytes."""
 
 

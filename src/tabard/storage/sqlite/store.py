@@ -12,7 +12,7 @@ import msgspec
 
 from tabard.identity.rules import Rules
 from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved, StoreUnavailable
-from tabard.storage.sqlite.database import connect, immediate, migrate
+from tabard.storage.sqlite.database import connect, immediate, migrate, run_all
 from tabard.storage.sqlite.store_batch import Copies, Deduplicator, New
 from tabard.storage.sqlite.store_books import Books
 from tabard.storage.sqlite.store_controls import Controls
@@ -47,7 +47,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     With an mmap, the pages read count as the process's memory, and were read no faster.
     """
 
-    cache_kib: int = 64 * 1024
+    cache_kib: int = 32 * 1024
     mmap_bytes: int = 0
     checkpoint_pages: int = 16_384
     wal_bytes_kept: int = 128 * 1024 * 1024
@@ -392,8 +392,9 @@ def _lock(path: Path) -> int:
 
 def _tune(database: apsw.Connection, options: StoreOptions) -> None:
     """The log is durable and the positions are in the same transaction, so a commit need not be synced by itself."""
-    database.execute(
+    run_all(
+        database,
         f"PRAGMA synchronous = NORMAL; PRAGMA cache_size = -{options.cache_kib};"
         f"PRAGMA mmap_size = {options.mmap_bytes}; PRAGMA wal_autocheckpoint = {options.checkpoint_pages};"
-        f"PRAGMA journal_size_limit = {options.wal_bytes_kept}"
+        f"PRAGMA journal_size_limit = {options.wal_bytes_kept}",
     )
