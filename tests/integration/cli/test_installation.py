@@ -181,3 +181,15 @@ def test_a_migration_copies_the_file_before_it_changes_it(tmp_path: Path, monkey
     copy = apsw.Connection(str(tmp_path / "demo.db.before-2"))
     assert copy.execute("SELECT value FROM kept").get == "old"
     copy.close()
+
+
+def test_a_removed_source_gives_its_name_and_keys_free(made: Installation) -> None:
+    workspace = SqliteWorkspace(made.workspace_db)
+    workspace.put_source(Source(id="src_a", name="a", write_keys={"k": "active"}), 1)
+    workspace.remove_source("src_a")
+    assert workspace.source_by_key("k") is None
+    workspace.put_source(Source(id="src_b", name="a", write_keys={"k": "active"}), 2)
+    found = workspace.source_by_key("k")
+    assert found is not None
+    assert found[0].id == "src_b"
+    workspace.close()

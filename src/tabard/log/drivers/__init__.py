@@ -1,1 +1,1 @@
-"""The drivers of the log; only `compose.py` picks one."""
+"""The drivers of the log; only `compose/` picks one."""
