@@ -12,6 +12,7 @@ from tabard.commands.frame import (
     data_option,
     example,
     json_option,
+    not_found,
     print_json,
     print_table,
 )
@@ -62,6 +63,27 @@ def list_letters(destination: str | None, text: str, limit: int, data: Path, as_
             for each in found
         ),
     )
+
+
+@dead_letter.command(epilog=example("tabard dead-letter show crm 1:42"))
+@click.argument("destination")
+@click.argument("position", metavar="PARTITION:OFFSET")
+@data_option
+@json_option
+def show(destination: str, position: str, data: Path, as_json: bool) -> None:
+    """Show one dead letter with its attempts: what was sent and what came back, secrets cut out."""
+    deliveries = InstallationDeliveries(open_installation(data))
+    found = deliveries.dead_letter(_consumer(data, destination), _position(position))
+    if found is None:
+        raise not_found("dead letter", position, "`tabard dead-letter list` shows them")
+    if as_json:
+        print_json(found)
+        return
+    for attempt in found.pop("tries"):
+        click.echo(f"{attempt['at']} {attempt['outcome']} {attempt['code']} after {attempt['tookMs']} ms")
+        click.echo(f"{attempt['request']}\n\n{attempt['answer']}\n")
+    for name, value in found.items():
+        click.echo(f"{name:14} {value}")
 
 
 @dead_letter.command(

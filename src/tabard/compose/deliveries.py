@@ -33,6 +33,11 @@ class InstallationDeliveries:
         """Deliveries that ended without success, newest first; `text` is looked for in code, reason and message id."""
         return self._ask(lambda views: views.dead_letters(destination_id, limit, text), [])
 
+    def dead_letter(self, consumer: str, position: int) -> Json | None:
+        """One delivery that has a row, with its attempts, requests and answers."""
+        nothing: Json | None = None
+        return self._ask(lambda views: views.dead_letter(consumer, position), nothing)
+
     def replays(self) -> list[Json]:
         """Every replay with its progress and books, newest first."""
         return self._ask(lambda views: views.replays(), [])
