@@ -84,7 +84,7 @@ class SqliteRejections:
         if self._database is None:
             database = apsw.Connection(str(self._path))
             database.set_busy_timeout(_BUSY_MS)
-            database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+            database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
             database.execute(_SQL["schema"])
             self._database = database
         return self._database

@@ -45,11 +45,16 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw
     database = apsw.Connection(str(path), flags=flags)
     database.set_busy_timeout(busy_ms)
     if not read_only:
-        database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+        run_all(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
     if is_new:
         # The change to WAL went through a rollback journal: coming back after a power cut, it would undo the database.
         sync_folder(path.parent)
     return database
+
+
+def run_all(database: apsw.Connection, statements: str) -> None:
+    """Runs every one of these statements: `execute` alone stops at the first that answers with a row."""
+    database.execute(statements).fetchall()
 
 
 def is_made(path: Path) -> bool:
@@ -97,7 +102,7 @@ def migrate(database: apsw.Connection, name: str) -> None:
         with immediate(database):
             # Another process may have migrated while this one waited for the lock.
             if _version(database) < number:
-                database.execute(path.read_text("utf-8"))
+                run_all(database, path.read_text("utf-8"))
                 database.execute(f"PRAGMA user_version = {number}")
 
 
