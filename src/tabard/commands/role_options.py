@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from tabard.commands.frame import EXIT_USAGE, CommandFailed
 from tabard.settings import Settings, SettingsInvalid, load_with_origins
@@ -62,13 +63,20 @@ def settings_section(path: Path | None) -> dict[str, Any]:
     """The `settings:` of a tabard.yaml, {} without a file or section."""
     if path is None:
         return {}
-    import yaml  # noqa: PLC0415 (slow to load, and seldom needed)
-
-    try:
-        document = yaml.safe_load(path.read_text("utf-8")) or {}
-    except yaml.YAMLError as problem:
-        raise SettingsInvalid(f"{path} is no YAML: {problem}") from problem
+    document = _document(path)
     section = document.get("settings") or {} if isinstance(document, dict) else None
     if not isinstance(section, dict):
         raise SettingsInvalid(f"{path}: `settings:` holds names and values, as in `settings: {{collectors: 2}}`")
     return section
+
+
+def _document(path: Path) -> Any:
+    if path.suffix == ".json":
+        return msgspec.json.decode(path.read_bytes())
+    # Slow to load, and the roles under a supervisor get their settings as JSON.
+    import yaml  # noqa: PLC0415
+
+    try:
+        return yaml.safe_load(path.read_text("utf-8")) or {}
+    except yaml.YAMLError as problem:
+        raise SettingsInvalid(f"{path} is no YAML: {problem}") from problem

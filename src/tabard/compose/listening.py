@@ -44,12 +44,17 @@ def reserved(address: str) -> Iterator[str]:
 
 
 def listener(address: str) -> socket.socket:
-    """A bound socket that other roles of the installation may share. Raises `AddressInUse`."""
+    """A listening socket that other roles of the installation may share. Raises `AddressInUse`.
+
+    It listens from now on, so that a client that comes before the role is ready waits instead of being refused.
+    """
     host, port = parse_address(address)
     try:
-        return _bound(host, port, shared=True)
+        made = _bound(host, port, shared=True)
+        made.listen()
     except OSError as problem:
         raise AddressInUse(f"{address}: {problem.strerror}; stop the other program or choose a port") from problem
+    return made
 
 
 def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
