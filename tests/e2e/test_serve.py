@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 import pytest
 
@@ -167,6 +168,26 @@ def test_roles_end_by_themselves_when_their_supervisor_was_killed(tmp_path: Path
         pids = [pid_of(installation, name) for name in ROLES]
         installation.process.kill()
         assert eventually(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def metric(installation: Installation, name: str) -> float:
+    """The sum of a metric over its labels, as the collector shows it."""
+    with urlopen(installation.collector + "/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+def test_the_collector_shows_the_numbers_of_every_role_and_a_restarted_role_counts_on(serving: Installation) -> None:
+    for user in ("u1", "u2"):
+        assert serving.send("/v1/identify", identify(user)) == 200
+    assert eventually(lambda: metric(serving, "tabard_messages_stored_total") == 2)
+    assert eventually(lambda: metric(serving, "tabard_messages_accepted_total") == 2)
+    before = pid_of(serving, "collector-1")
+    os.kill(before, signal.SIGKILL)
+    assert eventually(lambda: roles(serving)["collector-1"]["pid"] not in (None, before))
+    assert eventually(lambda: try_to_send(serving, "u3") == 200)
+    assert eventually(lambda: metric(serving, "tabard_messages_accepted_total") == 3)
+    assert eventually(lambda: metric(serving, "tabard_messages_stored_total") == 3)
 
 
 def test_a_new_a_rotated_and_a_disabled_source_count_within_a_second(serving: Installation) -> None:

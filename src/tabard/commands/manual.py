@@ -68,7 +68,7 @@ and the fields of the event. They hold neither payloads nor secrets. What librar
 Events that need a person: `supervisor.crash_loop` (a role dies again and again), `supervisor.role.hung`,
 `delivery.destination.unusable`, `delivery.books.unbalanced`, `resolver.log_gap`, `collector.append.failed`.
 
-With `alarm_url` set, the web role sends `{"installation", "at", "raised": […], "cleared": […]}` there by POST whenever
+With `alarm_url` set, the web role sends `{"data", "at", "raised": […], "cleared": […]}` there by POST whenever
 a warning of `tabard status` appears or goes: a role that is down, lag, dead letters, a paused destination, low disk,
 books that do not balance.
 """
