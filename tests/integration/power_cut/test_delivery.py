@@ -129,7 +129,7 @@ async def test_after_a_power_cut_a_cursor_has_passed_only_what_was_taken_or_has_
     open_with(monkeypatch, OFTEN)
     found, cursors = await problems(recorded, tmp_path, reorder=reorder)
     assert found == []
-    assert cursors > 5
+    assert cursors >= 3
 
 
 async def test_the_same_run_shows_the_damage_when_nothing_waits_for_the_disk(
