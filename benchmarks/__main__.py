@@ -6,7 +6,7 @@ Bounded to about ten minutes in all; the long forms (`--messages`, `--seconds`) 
 import runpy
 import sys
 
-NAMES = ("collector", "resolver", "delivery", "end_to_end", "python_client")
+NAMES = ("collector", "resolver", "pathologies", "delivery", "end_to_end", "python_client")
 
 
 def main(wanted: list[str]) -> int:

@@ -46,6 +46,11 @@ def text_of(value: Any) -> str | None:
     return None if not text or re.fullmatch("[0-]*", bare) or bare in BLOCKED else text
 
 
+def kept_id(value: Any) -> str | None:
+    """An id as it stands in a message: as a text; odd ones are absent there too."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
 def named(value: Any) -> str | None:
     """The identifier a userId names: an e-mail (in lower case) or a user."""
     text = text_of(value)
@@ -94,8 +99,8 @@ class World:
     def _accepted(self, events: list[Event]) -> list[Event]:
         best: dict[str, tuple[tuple[int, str], Event]] = {}
         for event in events:
-            as_text = {k: str(v) if k.endswith("Id") and type(v) is int else v for k, v in event.items()}
-            key = (ms(event["timestamp"]), json.dumps(as_text, sort_keys=True, separators=(",", ":")))
+            kept = {k: kept_id(v) if k.endswith("Id") else v for k, v in event.items()}
+            key = (ms(event["timestamp"]), json.dumps(kept, sort_keys=True, separators=(",", ":")))
             if event["messageId"] not in best or key < best[event["messageId"]][0]:
                 best[event["messageId"]] = (key, event)
         return [event for _, event in best.values()]

@@ -56,10 +56,11 @@ class Graph:
         if known is not None:
             return known
         component = self.component(start)
-        whole: Class = tuple(sorted(component)) if len(component) <= self._rules.max_alias else (start,)
+        whole: Class = tuple(sorted(component))
         for one in whole:
-            self._classes[one] = whole
-        return whole
+            # All that were found of a void class stand alone, so a long chain is not walked from each of its ends anew.
+            self._classes[one] = whole if len(component) <= self._rules.max_alias else (one,)
+        return self._classes[start]
 
     def claimants(self, members: Class) -> dict[int, tuple[int, Stamp]]:
         """Who claims a class without being heavy: claimant → (kind, earliest stamp); at most K + 1 a member."""
