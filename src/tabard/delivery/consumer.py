@@ -109,7 +109,7 @@ class Consumer:
             entry = entry_of_item(item, now_ms)
             self._window.append(entry)
             if item.dead:
-                self._end(entry, Term.ERASED)
+                self._end(entry, item.term)
                 continue
             reason = self._accepts(item) or refusal(compiled.route, entry.source, item.body)
             if not reason:
@@ -206,7 +206,7 @@ class Consumer:
         for position in positions:
             entry, item = self._rows[position], items.get(position)
             if item is None or item.dead:
-                self._end(entry, Term.EXPIRED if item is None else Term.ERASED)
+                self._end(entry, item.term if item else Term.EXPIRED)
                 self._free(entry, now_ms)
                 continue
             entry.item = item
@@ -404,9 +404,9 @@ class Consumer:
         self._ledger.moved(entry, Term.DEAD, Term.PARKED)
         self._wake(now_ms, entry)
 
-    def forget(self, position: int, row: Row | None, *, is_kept: bool) -> None:
-        """Forgets what is recorded of a message that was deleted (`is_kept`) or is no longer kept; a dead row ends."""
-        self._ledger.forget(position, None if position in self._rows else row, is_kept=is_kept)
+    def forget(self, position: int, row: Row | None, term: Term) -> None:
+        """Forgets what is recorded of a message that was deleted or is no longer kept; a dead row ends as `term`."""
+        self._ledger.forget(position, None if position in self._rows else row, term)
 
     def _restore(self, rows: Sequence[Row], now_ms: int) -> None:
         for row in rows:

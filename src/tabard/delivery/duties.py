@@ -18,7 +18,9 @@ from tabard.telemetry.metrics import count, gauge
 KEPT_MS: Final = 30 * 86_400_000
 """How long ranges and the attempts of finished deliveries are kept."""
 _PAGE: Final = 1_000
-_RANGES_AT_ONCE: Final = 50
+_RANGES_AT_ONCE: Final = 500
+_RECOUNTED_AT_ONCE: Final = 50_000
+"""Messages of kept ranges that one self-check counts in the store, so that it stays small beside delivery."""
 
 
 async def apply_orders(deliverer: Deliverer) -> None:
@@ -141,8 +143,12 @@ class Bookkeeping:
         page = await self._deliverer.in_store(
             deps.deliveries.ranges, consumer, _RANGES_AT_ONCE, self._checked.get(consumer, 0)
         )
+        recounted = 0
         # The newest range may still grow.
         for seq, passed in page[:-1]:
+            if recounted > _RECOUNTED_AT_ONCE:
+                return None
+            recounted += sum(terms.get(Term.TAKEN, 0) for terms in passed.counts.values())
             if passed.partition >= 0:
                 difference = await self._deliverer.feed.call(
                     lambda reader, passed=passed: check_range(consumer, passed, reader)
@@ -194,7 +200,7 @@ async def _forget(deliverer: Deliverer, consumer: str, forget: Callable[..., Non
             item = items.get(position)
             if item is None or item.dead:
                 row = await deliverer.in_store(deliveries.row, consumer, position)
-                forget(position, row, is_kept=item is not None)
+                forget(position, row, item.term if item else Term.EXPIRED)
 
 
 def status(deliverer: Deliverer, bookkeeping: Bookkeeping) -> dict[str, Any]:

@@ -12,18 +12,23 @@ from tabard.storage.deliveries import Row, RowState, Term
 
 
 class Item:
-    """A stored message decoded once for all consumers. `dead`: deleted or suppressed as of `checked_at` (ms)."""
+    """A stored message decoded once for all consumers.
 
-    __slots__ = ("body", "checked_at", "dead", "keys", "offset", "partition", "stored")
+    dead: not to be sent, as of `checked_at` (ms): its person was deleted or suppressed, or its body is no longer
+    kept; `term` says which.
+    """
+
+    __slots__ = ("body", "checked_at", "dead", "keys", "offset", "partition", "stored", "term")
 
     def __init__(self, stored: StoredMessage, body: Mapping[str, Any], checked_at: int, *, dead: bool) -> None:
         self.stored = stored
         self.body = body
-        self.keys = () if dead else lane_keys(body)
+        self.dead = dead or not stored.body
+        self.term = Term.ERASED if dead else Term.EXPIRED
+        self.keys = () if self.dead else lane_keys(body)
         self.partition = partition_of(stored.position)
         self.offset = offset_of(stored.position)
         self.checked_at = checked_at
-        self.dead = dead
 
 
 class Phase(IntEnum):

@@ -17,6 +17,7 @@ from tabard.clock import Clock
 from tabard.delivery.cursor import Vector, read_merged
 from tabard.delivery.entry import Item
 from tabard.message.types import StoredMessage, offset_of, partition_of
+from tabard.storage.deliveries import Term
 from tabard.storage.interface import MessageReader
 
 RING_MAX = 4_096
@@ -99,7 +100,9 @@ class Feed:
         if stale:
             dead = await self._in_thread(lambda: [self._reader.is_dead(item.stored) for item in stale])
             for item, is_dead in zip(stale, dead, strict=True):
-                item.dead, item.checked_at = item.dead or is_dead, now_ms
+                item.checked_at = now_ms
+                if is_dead:
+                    item.dead, item.term = True, Term.ERASED
         return any(item.dead for item in items)
 
     async def call(self, question: Any, *arguments: Any) -> Any:
@@ -128,8 +131,9 @@ class Feed:
         return found
 
     def _item(self, stored: StoredMessage) -> Item:
-        dead = not stored.body or self._reader.is_dead(stored)
-        return Item(stored, {} if dead else _decode(stored.body), self._clock.now_ms(), dead=dead)
+        dead = self._reader.is_dead(stored)
+        body = {} if dead or not stored.body else _decode(stored.body)
+        return Item(stored, body, self._clock.now_ms(), dead=dead)
 
     async def _in_thread(self, question: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._executor, question, *arguments)

@@ -57,13 +57,13 @@ class Ledger:
         self._erased.append(position)
         self.attempts = [each for each in self.attempts if each.position != position]
 
-    def forget(self, position: int, row: Row | None, *, is_kept: bool) -> None:
-        """Nothing recorded of a message may stay; if its delivery is dead, that ends too: erased, or expired."""
+    def forget(self, position: int, row: Row | None, term: Term) -> None:
+        """Nothing recorded of a message may stay; if its delivery is dead, it ends as `term` (erased or expired)."""
         self.erase(position)
         if row is not None and row.state is RowState.DEAD:
             opened = self._open(NO_PARTITION)
             opened.add(row.source, Term.DEAD, -1)
-            opened.add(row.source, Term.ERASED if is_kept else Term.EXPIRED, 1)
+            opened.add(row.source, term, 1)
             self.drop(position)
 
     def close(self, version: int, now_ms: int) -> Commit | None:

@@ -212,6 +212,13 @@ async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_pat
     assert "m1-2" not in hook.message_ids
 
 
+async def test_a_message_whose_body_is_no_longer_kept_expires(tmp_path: Path) -> None:
+    messages = MemoryMessages().add([stored(0), msgspec.structs.replace(stored(1), body=b""), stored(2)])
+    async with FaultyDestination() as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            assert await running.until_ended(3) == {"taken": 3, "delivered": 2, "expired": 1}
+
+
 async def test_a_replay_sends_a_range_again_behind_live_traffic_with_books_of_its_own(tmp_path: Path) -> None:
     messages = plain(100)
     async with FaultyDestination() as hook:

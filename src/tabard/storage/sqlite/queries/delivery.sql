@@ -106,7 +106,7 @@ DELETE FROM attempt WHERE rowid IN (
 
 -- name: ranges
 SELECT seq, part, start, until, version, at, first_send, last_answer, counts
-FROM passed WHERE consumer = ? AND seq > ? ORDER BY seq LIMIT ?
+FROM passed WHERE +consumer = ? AND seq > ? ORDER BY seq LIMIT ? -- +: by seq, a few rows, not by consumer, all of them
 
 -- name: range_of
 SELECT seq, part, start, until, version, at, first_send, last_answer, counts
@@ -114,7 +114,7 @@ FROM passed WHERE consumer = ? AND part = ? AND start <= ? ORDER BY start DESC L
 
 -- name: last_range
 SELECT seq, part, start, until, version, at, first_send, last_answer, counts
-FROM passed WHERE consumer = ?1 AND part = ?2 AND seq = (SELECT max(seq) FROM passed WHERE consumer = ?1 AND part = ?2)
+FROM passed WHERE consumer = ? AND part = ? ORDER BY start DESC, seq DESC LIMIT 1
 
 -- name: add_range
 INSERT INTO passed (consumer, part, start, until, version, at, first_send, last_answer, counts)
