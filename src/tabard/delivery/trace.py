@@ -72,14 +72,17 @@ def _passed(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> J
     passed = tracing.deliveries.range_of(state.id, message.position)
     if passed is None:
         return {"outcome": "unknown", "how": "cursor", "reason": "it was passed longer ago than ranges are kept"}
-    if not message.body or tracing.messages.is_dead(message):
-        return {"outcome": "erased", "how": "range", "range": _range_json(passed)}
+    known = {"how": "range", "range": _range_json(passed)}
+    if tracing.messages.is_dead(message):
+        return {"outcome": "erased", **known, "reason": "its person was deleted or suppressed, then or since"}
+    if not message.body:
+        return {"outcome": "unknown", **known, "reason": "its body is no longer kept"}
     instance = tracing.workspace.destination_version(state.destination, passed.version)
     destination = tracing.registry.get(instance.slug) if instance else None
     if instance is None or destination is None:
-        return {"outcome": "unknown", "how": "range", "range": _range_json(passed), "reason": "its version is not kept"}
+        return {"outcome": "unknown", **known, "reason": "its version is not kept"}
     decided = decision(instance, destination, message.source, msgspec.json.decode(message.body))
-    return {**decided, "how": "range", "range": _range_json(passed)}
+    return {**decided, **known}
 
 
 def decision(instance: DestinationInstance, destination: Destination, source: str, body: Mapping[str, Any]) -> Json:
