@@ -1,5 +1,6 @@
 """`tabard status`, `rejected` and `usage`: how it goes."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,15 @@ def status(data: Path, as_json: bool) -> None:
         f"({books['conflicting']} conflicting) + {books['quarantined']} quarantined + "
         f"{books['unresolved']} unresolved\n"
     )
-    print_table(
-        ("DESTINATION", "STATE", "DELIVERED", "FILTERED", "PARKED", "DEAD", "PENDING", "LAG"),
-        map(_line, document["destinations"]),
-    )
+    print_table(("SOURCE", "STATE", "STORED", "DUPLICATES", "IDENTIFIES UNCHANGED"), map(_source, document["sources"]))
+    click.echo()
+    terms = (each.upper() for each in _SHOWN)
+    print_table(("DESTINATION", "STATE", *terms, "LAG"), map(_line, document["destinations"]))
     for warning in document["warnings"]:
         click.echo(f"! {warning['message']}")
+    for source in document["sources"]:
+        for line in _advice(source):
+            click.echo(f"* source {source['name']}: {line}")
 
 
 @click.command(epilog=example("tabard rejected --limit 20", "tabard rejected --source shop --json"))
@@ -78,6 +82,25 @@ def usage(month: datetime | None, data: Path, as_json: bool) -> None:
     click.echo(f"\n{document['month']}: {document['calls']} calls, {document['people']} people")
     for warning in document["warnings"]:
         click.echo(f"! {warning}")
+
+
+def _source(source: dict[str, Any]) -> tuple[Any, ...]:
+    share = source["advice"].get("unchangedShare")
+    state = "enabled" if source["enabled"] else "disabled"
+    return source["name"], state, source["stored"], source["duplicates"], "-" if share is None else f"{share:.0%}"
+
+
+def _advice(source: dict[str, Any]) -> Iterator[str]:
+    """What the source does that costs calls or makes traits hard to use."""
+    advice = source["advice"]
+    if advice.get("identifiesEachPage"):
+        yield "it identifies on each page view, mostly without a change; identify when something changed"
+    if advice.get("twoSpellings"):
+        yield f"traits in two spellings: {', '.join(advice['twoSpellings'])}"
+    if advice.get("wrongTypes"):
+        yield f"traits with a wrong type: {', '.join(sorted(advice['wrongTypes']))}"
+    if source["warnings"]:
+        yield f"warnings: {', '.join(f'{name} ({number})' for name, number in sorted(source['warnings'].items()))}"
 
 
 _SHOWN = ("delivered", "filtered", "parked", "dead", "pending")

@@ -1,5 +1,6 @@
 """The resolver on the embedded log and store; it also removes what of the log nobody needs any more."""
 
+import contextlib
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
@@ -13,9 +14,11 @@ from tabard.log.progress import FileProgress, replace
 from tabard.log.quarantine import Quarantine
 from tabard.log.retention import RetentionPolicy
 from tabard.resolver.consumer import Parts, Status, run
-from tabard.storage.sqlite.installation import profile_secret
+from tabard.storage.sqlite.installation import Installation, profile_secret
 from tabard.storage.sqlite.store import SqliteStore, StoreOptions
+from tabard.storage.sqlite.store_usage import SqliteUsageReader
 from tabard.telemetry.logging import logger
+from tabard.telemetry.metrics import gauge
 
 SWEEP_S: Final = 60.0
 
@@ -69,8 +72,16 @@ def _publisher(role: RoleProcess, store: SqliteStore, retention: SqliteRetention
             store.purge(role.clock.now_ms() - kept_ms)
         if role.clock.monotonic_s() >= sweep_at_s:
             sweep_at_s = role.clock.monotonic_s() + SWEEP_S
+            _measure_sources(role.installation)
             removed = retention.sweep(role.clock.now_ms())
             if removed:
                 logger().info("log.segments.removed", segments=len(removed), bytes=sum(each.bytes for each in removed))
 
     return publish
+
+
+def _measure_sources(installation: Installation) -> None:
+    with contextlib.closing(SqliteUsageReader(installation.store_db)) as reader:
+        for each in reader.advice():
+            if each.identifies:
+                gauge("tabard_identify_unchanged_share", each.unchanged / each.identifies, source=each.source)
