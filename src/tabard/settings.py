@@ -4,8 +4,9 @@
 """
 
 import ipaddress
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, get_args, get_type_hints
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -14,8 +15,8 @@ _KIB: Final = 1024
 _GIB: Final = 1024**3
 
 
-def _about(text: str, *, ge: int | None = None) -> Meta:
-    return Meta(description=text, ge=ge)
+def _about(text: str, *, ge: int | None = None, gt: int | None = None) -> Meta:
+    return Meta(description=text, ge=ge) if gt is None else Meta(description=text, gt=gt)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,15 +38,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, _about("A role without a heartbeat for so long is killed and started again.", ge=1)
     ] = 60.0
     log_json: Annotated[bool, _about("Logs as JSON lines instead of text.")] = False
-    log_level: Annotated[str, _about("Least level that is logged: DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        _about("Least level that is logged: DEBUG, INFO, WARNING or ERROR."),
+    ] = "INFO"
 
     message_bytes_max: Annotated[int, _about("Largest single message.", ge=1)] = 32 * _KIB
     batch_bytes_max: Annotated[int, _about("Largest batch body, decompressed.", ge=1)] = 500 * _KIB
     batch_items_max: Annotated[int, _about("Most items in a batch.", ge=1)] = 2500
     json_depth_max: Annotated[int, _about("Deepest nesting of a message.", ge=1)] = 64
     header_bytes_max: Annotated[int, _about("Largest request head.", ge=1)] = 32 * _KIB
-    header_timeout_s: Annotated[float, _about("Time for a request head to arrive.")] = 10.0
-    body_timeout_s: Annotated[float, _about("Time for a request body to arrive.")] = 30.0
+    header_timeout_s: Annotated[float, _about("Time for a request head to arrive.", gt=0)] = 10.0
+    body_timeout_s: Annotated[float, _about("Time for a request body to arrive.", gt=0)] = 30.0
     connections_max: Annotated[int, _about("Open connections of one collector process.", ge=1)] = 4096
     connections_per_address_max: Annotated[
         int, _about("Open connections of one client address, loopback exempt.", ge=1)
@@ -78,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 16 * 1024 * _KIB
 
     egress_private: Annotated[bool, _about("Allow destinations at private, loopback and link-local addresses.")] = False
-    delivery_timeout_s: Annotated[float, _about("Time for one request to a destination.")] = 10.0
+    delivery_timeout_s: Annotated[float, _about("Time for one request to a destination.", gt=0)] = 10.0
     order_patience_s: Annotated[
         int, _about("How long later messages of one identifier wait behind a failing one.", ge=0)
     ] = 900
@@ -100,7 +104,12 @@ class SettingsInvalid(ValueError):
 
 ENVIRONMENT_PREFIX: Final = "TABARD_"
 # Read elsewhere: the key of the installation is a secret and so no setting.
-_NOT_SETTINGS: Final = frozenset({"TABARD_SECRET_KEY", "TABARD_SECRET_KEY_FILE", "TABARD_PEER_CASES"})
+_NOT_SETTINGS: Final = frozenset({"TABARD_SECRET_KEY", "TABARD_SECRET_KEY_FILE"})
+# What Kubernetes gives every container of a namespace that has a service `tabard` or `tabard-…`.
+_SERVICE_LINK: Final = re.compile(
+    r"TABARD_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)"
+)
+_SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 
 def load(
@@ -129,20 +138,22 @@ def load_with_origins(
     merged: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.__struct_fields__, "default")
     problems: list[str] = []
+    wrong: set[str] = set()
     for layer, values in layers.items():
         for name, value in values.items():
             problem = _problem(name, value)
             if problem:
-                problems.append(f"{layer}: {name}: {problem}")
+                shown = f"{ENVIRONMENT_PREFIX}{name.upper()}" if layer == "environment" else name
+                problems.append(f"{layer}: {shown}: {problem}")
+                wrong.add(name)
             else:
                 merged[name] = value
                 origins[name] = layer
+    settings = msgspec.convert(merged, Settings, strict=False)
+    # What hangs on a value that is wrong already says nothing new.
+    problems += [text for names, text in _relations(settings) if wrong.isdisjoint(names)]
     if problems:
         raise SettingsInvalid("; ".join(problems))
-    settings = msgspec.convert(merged, Settings, strict=False)
-    relations = _relations(settings)
-    if relations:
-        raise SettingsInvalid("; ".join(relations))
     return settings, origins
 
 
@@ -186,8 +197,13 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environ.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in _NOT_SETTINGS and not _is_service_link(name, value)
     }
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    # `TABARD_WEB_PORT=8080` is no link but a setting that there is not, and is named.
+    return bool(_SERVICE_LINK.fullmatch(name) or (name.endswith("_PORT") and _SERVICE_URL.match(value)))
 
 
 def _problem(name: str, value: Any) -> str:
@@ -196,30 +212,47 @@ def _problem(name: str, value: Any) -> str:
     try:
         msgspec.convert({name: value}, Settings, strict=False)
     except msgspec.ValidationError as problem:
-        return f"{problem} (given: {value!r})"
+        choices = _CHOICES.get(name)
+        return f"one of {', '.join(choices)}, not {value!r}" if choices else f"{problem} (given: {value!r})"
     return ""
 
 
-def _relations(settings: Settings) -> list[str]:
-    problems = []
+_CHOICES: Final = {
+    name: get_args(hint) for name, hint in get_type_hints(Settings).items() if get_origin(hint) is Literal
+}
+
+
+def _relations(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What must hold of values together or needs more than a type: the settings it hangs on, and the problem."""
     if settings.message_bytes_max > settings.batch_bytes_max:
-        problems.append(
-            "message_bytes_max is above batch_bytes_max: no such message could arrive; lower it or raise the other"
+        yield (
+            ("message_bytes_max", "batch_bytes_max"),
+            "message_bytes_max is above batch_bytes_max: no such message could arrive; lower it or raise the other",
         )
     if bool(settings.tls_cert) != bool(settings.tls_key):
-        problems.append("tls_cert and tls_key go together: give both or none")
+        yield ("tls_cert", "tls_key"), "tls_cert and tls_key go together: give both or none"
     for name in ("public_url", "alarm_url"):
         value = getattr(settings, name)
         if value and not value.startswith(("http://", "https://")):
-            problems.append(f"{name} begins with http:// or https://, as in https://data.example.com")
+            yield (name,), f"{name} begins with http:// or https://, as in https://data.example.com"
     for name in ("collect", "web"):
-        host, _, port = str(getattr(settings, name)).rpartition(":")
-        if not host or not port.isdecimal():
-            problems.append(f"{name} is an address host:port, as in 127.0.0.1:7070, not {getattr(settings, name)!r}")
-            return problems
-    if not settings.public_url and not is_loopback(settings.collect):
-        problems.append(
+        value = str(getattr(settings, name))
+        if not _is_address(value):
+            yield (name,), f"{name} is an address host:port, as in 127.0.0.1:7070, not {value!r}"
+    if _is_address(settings.collect) and not settings.public_url and not is_loopback(settings.collect):
+        text = (
             f"collect is {settings.collect}, which other machines reach: set public_url to the URL that clients use, "
             "since the settings document and the snippet name it"
         )
-    return problems
+        yield ("collect", "public_url"), text
+    for part in filter(None, map(str.strip, settings.trusted_proxies.split(","))):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            text = f"trusted_proxies holds addresses and networks, as in 10.0.0.0/8, not {part!r}"
+            yield ("trusted_proxies",), text
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal()

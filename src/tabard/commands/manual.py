@@ -46,7 +46,8 @@ names.
 
 Secrets are no settings: `TABARD_SECRET_KEY` or `TABARD_SECRET_KEY_FILE` hold the keys that seal destination secrets
 (`1:<64 hex digits>`, a line each; the highest number seals, all of them open). Without them the keys in `data/keys/`
-are used.
+are used. What Kubernetes says of a service named `tabard` or `tabard-…` (`TABARD_SERVICE_HOST`, `TABARD_PORT`, …) is
+ignored; any other `TABARD_` variable that names no setting is refused.
 
 | setting | default | environment | what it is for |
 | --- | --- | --- | --- |

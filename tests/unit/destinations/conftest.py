@@ -13,12 +13,12 @@ DEFAULT_FOLDER = Path(__file__).resolve().parents[4] / "shared" / "cases" / "pee
 
 @pytest.fixture(scope="session")
 def peer() -> Callable[[str], Any]:
-    """`peer("fql.json")` is that file decoded; skips where TABARD_PEER_CASES (or its default) has none."""
+    """`peer("fql.json")` is that file decoded; skips where PEER_CASES (or its default) has none."""
 
     def read(name: str) -> Any:
-        path = Path(os.environ.get("TABARD_PEER_CASES", DEFAULT_FOLDER)) / name
+        path = Path(os.environ.get("PEER_CASES", DEFAULT_FOLDER)) / name
         if not path.is_file():
-            pytest.skip(f"the peer cases are not here: {path} (set TABARD_PEER_CASES)")
+            pytest.skip(f"the peer cases are not here: {path} (set PEER_CASES)")
         return json.loads(path.read_text("utf-8"))
 
     return read

@@ -35,7 +35,7 @@ def test_every_problem_is_named_at_once_with_its_layer() -> None:
         load(file={"colectors": 2}, environ={"TABARD_COLLECTORS": "none"}, flags={"json_depth_max": 0})
     text = str(caught.value)
     assert "file: colectors: no such setting" in text
-    assert "environment: collectors:" in text
+    assert "environment: TABARD_COLLECTORS:" in text
     assert "flag: json_depth_max:" in text
 
 
@@ -49,11 +49,54 @@ def test_every_problem_is_named_at_once_with_its_layer() -> None:
         ({"web": "127.0.0.1:http"}, "host:port"),
         ({"alarm_url": "ops@example.com"}, "alarm_url"),
         ({"message_bytes_max": 600_000}, "batch_bytes_max"),
+        ({"trusted_proxies": "10.0.0.0/8, proxy.local"}, "trusted_proxies .*'proxy.local'"),
+        ({"log_level": "loud"}, "log_level: one of DEBUG, INFO, WARNING, ERROR, not 'loud'"),
+        ({"header_timeout_s": 0}, "header_timeout_s"),
+        ({"body_timeout_s": -1.0}, "body_timeout_s"),
+        ({"delivery_timeout_s": 0.0}, "delivery_timeout_s"),
     ],
 )
 def test_settings_that_do_not_hold_together_are_refused_by_name(values: dict[str, object], named: str) -> None:
     with pytest.raises(SettingsInvalid, match=named):
         load(flags=values)
+
+
+def test_wrong_values_and_what_does_not_hold_together_are_named_in_one_message() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load(
+            flags={"collectors": "many", "collect": "nonsense", "web": "also", "tls_cert": "c", "trusted_proxies": "x"}
+        )
+    named = ("collectors:", "collect is an address", "web is an address", "tls_key", "trusted_proxies")
+    assert [each for each in named if each not in str(caught.value)] == []
+
+
+def test_a_value_that_is_wrong_brings_no_second_problem_about_what_hangs_on_it() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load(flags={"tls_cert": "c.pem", "tls_key": 5})
+    assert "go together" not in str(caught.value)
+
+
+def test_a_misspelt_variable_is_named_as_it_stands_in_the_environment() -> None:
+    with pytest.raises(SettingsInvalid, match="environment: TABARD_COLECTORS: no such setting"):
+        load(environ={"TABARD_COLECTORS": "2"})
+
+
+def test_what_kubernetes_says_of_services_is_no_setting() -> None:
+    links = {
+        "TABARD_SERVICE_HOST": "10.0.0.11",
+        "TABARD_SERVICE_PORT": "7070",
+        "TABARD_SERVICE_PORT_HTTP": "7070",
+        "TABARD_PORT": "tcp://10.0.0.11:7070",
+        "TABARD_PORT_7070_TCP": "tcp://10.0.0.11:7070",
+        "TABARD_PORT_7070_TCP_PROTO": "tcp",
+        "TABARD_PORT_7070_TCP_PORT": "7070",
+        "TABARD_PORT_7070_TCP_ADDR": "10.0.0.11",
+        "TABARD_WEB_SERVICE_HOST": "10.0.0.12",
+        "TABARD_WEB_PORT": "tcp://10.0.0.12:7071",
+    }
+    assert load(environ=links) == Settings()
+    with pytest.raises(SettingsInvalid, match="TABARD_WEB_PORT"):
+        load(environ={"TABARD_WEB_PORT": "8080"})
 
 
 def test_a_public_address_is_fine_with_a_public_url() -> None:
