@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tabard.message.types import SERVER_TRUST
 from tabard.storage.interface import Consumed, Fenced, MessageReader, ProfileReader
 from tests.integration.resolver.engine import LOG_ID, Engine, Event
 
@@ -62,6 +63,7 @@ def test_the_newest_messages_come_first_and_can_be_filtered(messages: MessageRea
 def test_a_message_is_found_by_its_id(messages: MessageReader) -> None:
     (found,) = messages.find("m1")
     assert (found.position, found.type, b'"Ann"' in found.body) == (1, "identify", True)
+    assert found.trust == messages.read(0, 1, 1)[0].trust == messages.newest(9)[2].trust == SERVER_TRUST
     assert messages.find("c1") == []
     assert messages.find("nothing") == []
 

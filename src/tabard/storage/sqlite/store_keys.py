@@ -57,9 +57,12 @@ def message_key(m: str) -> int:
 
 
 def ids(numbers: Iterable[int]) -> Any:
-    """Integers as one bound array of a statement (`IN carray(?)`)."""
+    """Different integers as one bound array of a statement, sorted: `FROM carray(?) c CROSS JOIN … = c.value`.
+
+    Such a join looks each up in the order of the tree; `IN carray(?)` would sort them into a tree of its own first.
+    """
     # An empty array has no aligned address; no row has the number -1.
-    return apsw.carray(array("q", numbers) or array("q", (-1,)))
+    return apsw.carray(array("q", sorted(numbers)) or array("q", (-1,)))
 
 
 class KeyTable:

@@ -121,7 +121,7 @@ class SqliteProfileReader:
         """A row as the message it holds."""
         source = self.sources.name(row.source)
         return StoredMessage(
-            row.position, source, TYPES[row.type], row.message_id, row.received_at, row.timestamp, row.body
+            row.position, source, TYPES[row.type], row.message_id, row.received_at, row.timestamp, row.body, row.trust
         )
 
     def registers(self, members: list[Node]) -> dict[int, Registers]:

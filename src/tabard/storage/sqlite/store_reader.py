@@ -97,6 +97,7 @@ class SqliteMessageReader:
             row.received_at,
             row.timestamp,
             row.body,
+            row.trust,
         )
 
     def close(self) -> None:

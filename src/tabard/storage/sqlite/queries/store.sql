@@ -40,7 +40,7 @@ UPDATE message SET type = ?2, flags = ?3, timestamp = ?4, links = ?5 WHERE posit
 UPDATE message SET flags = flags | ?2 WHERE position = ?1
 -- name: nodes_by_id
 SELECT 0, id, kind, text, flags, mentions, newest, owned, own_newest, own_anchor, events, first_at, last_at, devices,
-    emails, months, profile FROM node WHERE id IN carray(?)
+    emails, months, profile FROM carray(?) c CROSS JOIN node ON id = c.value
 -- name: add_node
 INSERT INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: set_node
@@ -53,7 +53,7 @@ SELECT position FROM late_mention WHERE node = ? ORDER BY position
 -- name: add_late_mention
 INSERT OR IGNORE INTO late_mention VALUES (?, ?)
 -- name: registers
-SELECT node, writes FROM register WHERE node IN carray(?)
+SELECT node, writes FROM carray(?) c CROSS JOIN register ON node = c.value
 -- name: set_register
 INSERT OR REPLACE INTO register VALUES (?, ?)
 -- name: drop_register
@@ -116,7 +116,7 @@ ON CONFLICT (name, source, key) DO UPDATE SET n = n + excluded.n, sample = coale
 SELECT x, y, t, m, position FROM edge WHERE x = ?1
 UNION ALL SELECT x, y, t, m, position FROM edge WHERE y = ?1 LIMIT ?2
 -- name: profile_rows
-SELECT root, members FROM profile WHERE root IN carray(?)
+SELECT root, members FROM carray(?) c CROSS JOIN profile ON root = c.value
 -- name: all_profiles
 SELECT root, members FROM profile
 -- name: group_registers
@@ -190,8 +190,8 @@ DELETE FROM register
 -- name: any_purged
 SELECT 1 FROM meta WHERE key GLOB 'purged_at/*'
 -- name: message_keys
-SELECT key, value FROM message_key_new WHERE key IN carray(?1)
-UNION ALL SELECT key, value FROM message_key WHERE key IN carray(?1)
+SELECT k.key, k.value FROM carray(?1) c CROSS JOIN message_key_new k ON k.key = c.value
+UNION ALL SELECT k.key, k.value FROM carray(?1) c CROSS JOIN message_key k ON k.key = c.value
 -- name: add_message_key
 INSERT INTO message_key_new VALUES (?, ?)
 -- name: move_message_keys
@@ -199,8 +199,8 @@ INSERT INTO message_key SELECT key, value FROM message_key_new WHERE key BETWEEN
 -- name: moved_message_keys
 DELETE FROM message_key_new WHERE key BETWEEN ?1 AND ?2
 -- name: node_keys
-SELECT key, value FROM node_key_new WHERE key IN carray(?1)
-UNION ALL SELECT key, value FROM node_key WHERE key IN carray(?1)
+SELECT k.key, k.value FROM carray(?1) c CROSS JOIN node_key_new k ON k.key = c.value
+UNION ALL SELECT k.key, k.value FROM carray(?1) c CROSS JOIN node_key k ON k.key = c.value
 -- name: add_node_key
 INSERT INTO node_key_new VALUES (?, ?)
 -- name: move_node_keys
