@@ -58,6 +58,8 @@ _NAMED: Final = {
     "NoInstallation": ("no_installation", EXIT_INSTALLATION),
     "FormatTooNew": ("format_too_new", EXIT_INSTALLATION),
     "DatabaseTooNew": ("format_too_new", EXIT_INSTALLATION),
+    "MigrationChanged": ("migration_changed", EXIT_INSTALLATION),
+    "DatabaseCorrupt": ("database_corrupt", EXIT_INSTALLATION),
     "DatabaseMissing": ("no_installation", EXIT_INSTALLATION),
     "SecretChanged": ("secret_changed", EXIT_INSTALLATION),
     "KeyUnusable": ("key_unusable", EXIT_INSTALLATION),

@@ -1,11 +1,13 @@
 """The first start of an installation: its folder, its secrets, the source `default`."""
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tabard.clock import Clock
+from tabard.storage.sqlite.database import DatabaseCorrupt, DatabaseMissing, check_migrations, connect
 from tabard.storage.sqlite.installation import Installation, begin_installation, finish_installation, open_installation
 from tabard.storage.sqlite.keys import add_sealing_key, new_admin_token, sealing_keys
 from tabard.storage.sqlite.workspace import SqliteWorkspace
@@ -24,14 +26,29 @@ class Opened:
 def open_or_make(data: Path, environ: Mapping[str, str], clock: Clock) -> Opened:
     """The installation of a folder, made first where there is none.
 
-    Raises `FormatTooNew`, `SecretChanged`, `DatabaseTooNew` or `KeyUnusable`, having changed nothing.
+    Raises `FormatTooNew`, `SecretChanged`, `DatabaseTooNew`, `MigrationChanged` or `KeyUnusable`, having changed
+    nothing.
     """
     if Installation(data).exists():
         installation = open_installation(data)
         sealing_keys(installation, environ)
+        _check_databases(installation)
         SqliteWorkspace(installation.workspace_db).close()
         return Opened(installation)
     return _make(data, environ, clock)
+
+
+def _check_databases(installation: Installation) -> None:
+    """That this release can work on every database, before a role finds out that it cannot.
+
+    A damaged one is left to the role that needs it: the door goes on accepting while the store is mended.
+    """
+    for name, path in installation.databases.items():
+        with (
+            contextlib.suppress(DatabaseMissing, DatabaseCorrupt),
+            contextlib.closing(connect(path, read_only=True)) as database,
+        ):
+            check_migrations(database, name)
 
 
 def _make(data: Path, environ: Mapping[str, str], clock: Clock) -> Opened:

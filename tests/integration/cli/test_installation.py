@@ -1,14 +1,16 @@
 """The data folder and its keys, on a real disk."""
 
+import hashlib
 import stat
 from pathlib import Path
 
 import apsw
 import pytest
 
+import tabard.storage.sqlite.database
 from tabard.clock import SystemClock
 from tabard.compose.first_start import open_or_make
-from tabard.storage.sqlite.database import DatabaseTooNew, connect, migrate
+from tabard.storage.sqlite.database import DatabaseTooNew, MigrationChanged, connect, migrate
 from tabard.storage.sqlite.installation import (
     FormatTooNew,
     Installation,
@@ -178,9 +180,68 @@ def test_a_migration_copies_the_file_before_it_changes_it(tmp_path: Path, monkey
     migrate(database, "demo")
     assert database.execute("SELECT value FROM kept").get == "new"
     database.close()
-    copy = apsw.Connection(str(tmp_path / "demo.db.before-2"))
+    path = tmp_path / "demo.db.before-2"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    copy = apsw.Connection(str(path))
     assert copy.execute("SELECT value FROM kept").get == "old"
     copy.close()
+
+
+def test_a_migration_that_was_edited_afterwards_is_refused_by_name_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "migrations" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "001_start.sql").write_text("CREATE TABLE kept (value TEXT)")
+    monkeypatch.setattr("tabard.storage.sqlite.database._HERE", tmp_path)
+    database = connect(tmp_path / "demo.db")
+    migrate(database, "demo")
+    (folder / "001_start.sql").write_text("CREATE TABLE kept (value TEXT, more TEXT)")
+    (folder / "002_more.sql").write_text("CREATE TABLE added (value TEXT)")
+    with pytest.raises(MigrationChanged, match=r"demo\.db .* migrations/demo/001_start\.sql .* new data folder"):
+        migrate(database, "demo")
+    assert [name for (name,) in database.execute("SELECT name FROM sqlite_schema")] == ["kept", "migration"]
+    assert not list(tmp_path.glob("*.before-*"))
+    database.close()
+
+
+@pytest.mark.parametrize("name", ["workspace", "store", "delivery"])
+def test_a_start_refuses_a_database_of_other_migrations_before_it_writes_anything(
+    made: Installation, name: str
+) -> None:
+    path = made.data / f"{name}.db"
+    database = connect(path)
+    migrate(database, name)
+    database.execute("UPDATE migration SET sha256 = 'other'")
+    database.close()
+    before = {file: file.read_bytes() for file in made.data.rglob("*") if file.is_file()}
+    with pytest.raises(MigrationChanged, match=str(path)):
+        open_or_make(made.data, {}, CLOCK)
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_a_database_of_the_time_before_migrations_were_recorded_is_refused_too(made: Installation) -> None:
+    database = connect(made.workspace_db)
+    database.execute("DROP TABLE migration")
+    with pytest.raises(MigrationChanged, match="001_start"):
+        migrate(database, "workspace")
+    database.close()
+
+
+MIGRATIONS = Path(tabard.storage.sqlite.database.__file__).parent / "migrations"
+FROZEN = {
+    "delivery/001_start.sql": "4236e8dc0e4403dc92aa374cf01d0a32ee6a918a4d2b8b36d30e09952471c7a3",
+    "store/001_start.sql": "ce3944db5c8746662e1323e96993badf8b9c68cb1a3127eabbf6e96016f6ef9f",
+    "workspace/001_start.sql": "acff3e9d9fe16b4ee08a528cbfa58a13e3e26b30eb4078921823c9aa76668bf7",
+}
+
+
+def test_a_migration_is_never_edited_only_followed_by_another() -> None:
+    found = {
+        str(path.relative_to(MIGRATIONS)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in MIGRATIONS.glob("*/*.sql")
+    }
+    assert found == FROZEN, "add a migration with the next number, with its hash here; data folders have run the others"
 
 
 def test_a_removed_source_gives_its_name_and_keys_free(made: Installation) -> None:

@@ -1,14 +1,16 @@
 """Opening an SQLite file of ours: the version of the library, named statements, numbered migrations.
 
 Statements stand in `queries/<file>.sql`, each below a line `-- name: <word>`; migrations in
-`migrations/<database>/<number>_<word>.sql`. `user_version` of a file is the number of its newest migration.
+`migrations/<database>/<number>_<word>.sql`. `user_version` of a file is the number of its newest migration; its table
+`migration` holds the hash of each, so that one that was edited afterwards is noticed before it does harm.
 """
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -25,6 +27,14 @@ class DatabaseTooNew(Exception):
     """The file was written by a later release; nothing was touched."""
 
 
+class MigrationChanged(Exception):
+    """The file was made by another text of a migration than this release has; nothing was touched."""
+
+
+class DatabaseCorrupt(Exception):
+    """The file is no database, or a damaged one; the text names it and the fix."""
+
+
 class DatabaseMissing(Exception):
     """There is no such file, and a reader does not make one."""
 
@@ -32,7 +42,8 @@ class DatabaseMissing(Exception):
 def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw.Connection:
     """An open connection with WAL and foreign keys; a writer creates the file (0600), a reader never does.
 
-    Raises `DatabaseMissing` for a reader without a file and RuntimeError for an SQLite library that is too old.
+    Raises `DatabaseMissing` for a reader without a file, `DatabaseCorrupt` where the file cannot be read as a database,
+    and RuntimeError for an SQLite library that is too old.
     """
     if tuple(int(part) for part in apsw.sqlite_lib_version().split(".")) < SQLITE_VERSION_MIN:
         raise RuntimeError(f"SQLite {apsw.sqlite_lib_version()} is too old; install the locked apsw (make setup)")
@@ -44,8 +55,14 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     database = apsw.Connection(str(path), flags=flags)
     database.set_busy_timeout(busy_ms)
-    if not read_only:
-        run_all(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+    try:
+        # Reads the schema: what is no database shows here, where its name is known.
+        run_all(database, "PRAGMA schema_version; SELECT 1 FROM sqlite_schema LIMIT 1")
+        if not read_only:
+            run_all(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+    except (apsw.NotADBError, apsw.CorruptError) as problem:
+        database.close()
+        raise DatabaseCorrupt(f"{path} is damaged ({problem}); restore a backup (`tabard restore`)") from problem
     if is_new:
         # The change to WAL went through a rollback journal: coming back after a power cut, it would undo the database.
         sync_folder(path.parent)
@@ -80,30 +97,76 @@ def statements(name: str) -> dict[str, str]:
     return {key: "\n".join(text).strip() for key, text in found.items()}
 
 
+class _Step(NamedTuple):
+    number: int
+    file: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+_SQL: Final = statements("migration")
+
+
 def migrate(database: apsw.Connection, name: str) -> None:
     """Brings the file to the newest migration of `migrations/<name>`; a file with data is copied first.
 
-    The copy is `<file>.before-<version>`. Raises `DatabaseTooNew` where the file is ahead of this release.
+    The copy is `<file>.before-<version>`. Raises, having written nothing, what `check_migrations` raises.
     """
-    steps = sorted((int(path.name.split("_")[0]), path) for path in (_HERE / "migrations" / name).glob("*.sql"))
-    newest = steps[-1][0]
+    check_migrations(database, name)
+    steps = _steps(name)
     version = _version(database)
-    if version > newest:
-        raise DatabaseTooNew(
-            f"{database.filename} has version {version}, this release knows {newest}; install a newer Tabard"
-        )
-    if 0 < version < newest:
-        copy = Path(f"{database.filename}.before-{newest}")
-        copy.unlink(missing_ok=True)
-        database.execute("VACUUM INTO ?", (str(copy),))
-    for number, path in steps:
-        if number <= version:
-            continue
+    if 0 < version < steps[-1].number:
+        _copy(database, Path(f"{database.filename}.before-{steps[-1].number}"))
+    for step in steps[version:]:
         with immediate(database):
             # Another process may have migrated while this one waited for the lock.
-            if _version(database) < number:
-                run_all(database, path.read_text("utf-8"))
-                database.execute(f"PRAGMA user_version = {number}")
+            if _version(database) < step.number:
+                run_all(database, step.text)
+                database.execute(_SQL["table"])
+                database.execute(_SQL["record"], (step.number, step.file, step.sha256))
+                database.execute(f"PRAGMA user_version = {step.number}")
+
+
+def check_migrations(database: apsw.Connection, name: str) -> None:
+    """Reads whether this release can work on the file.
+
+    Raises `DatabaseTooNew` where it is ahead of this release and `MigrationChanged` where a migration that it was made
+    with is not the one of this release.
+    """
+    steps = _steps(name)
+    version = _version(database)
+    if version > steps[-1].number:
+        raise DatabaseTooNew(
+            f"{database.filename} has version {version}, this release knows {steps[-1].number}; install a newer Tabard"
+        )
+    has_records = database.execute(_SQL["is_recorded"]).get
+    recorded = dict(database.execute(_SQL["recorded"])) if has_records else {}
+    for step in steps[:version]:
+        if recorded.get(step.number) != step.sha256:
+            raise MigrationChanged(
+                f"{database.filename} was made with another text of migrations/{name}/{step.file} than this Tabard "
+                "has; run the version that made it, or start on a new data folder"
+            )
+
+
+def _steps(name: str) -> list[_Step]:
+    """The migrations of a database, numbered from 1 without a gap."""
+    files = sorted((_HERE / "migrations" / name).glob("*.sql"))
+    return [_Step(int(file.name.partition("_")[0]), file.name, file.read_text("utf-8")) for file in files]
+
+
+def _copy(database: apsw.Connection, copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    descriptor = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    try:
+        database.execute("VACUUM INTO ?", (str(copy),))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(copy.parent)
 
 
 @contextlib.contextmanager

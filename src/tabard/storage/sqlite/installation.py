@@ -71,6 +71,11 @@ class Installation:
         return self.data / "quarantine.db"
 
     @property
+    def databases(self) -> dict[str, Path]:
+        """The databases that are migrated, by the name of their migrations."""
+        return {"workspace": self.workspace_db, "store": self.store_db, "delivery": self.delivery_db}
+
+    @property
     def plugins(self) -> Path:
         """Files with destinations of one's own."""
         return self.data / "plugins"
