@@ -155,6 +155,8 @@ def test_usage_books_and_advice_count_what_a_source_does(tmp_path: Path) -> None
     assert reader.people("2024-06") == 0
     (books,) = reader.books()
     assert (books.stored, books.duplicates, books.conflicting) == (51, 2, 1)
+    (sample,) = engine.messages().read(0, books.conflicting_sample or 0, 1)
+    assert sample.message_id == "i1"
     (advice,) = reader.advice()
     assert (advice.identifies, advice.unchanged, advice.pages, advice.identifies_each_page) == (31, 30, 20, True)
     assert advice.two_spellings == ("firstName",)

@@ -32,13 +32,13 @@ class Copies(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """A batch, told apart. `conflicting` holds a position for each copy with other content."""
+    """A batch, told apart. `conflicting`: for each copy with other content its source and where the message is."""
 
     new: list[New]
     copies: list[Copies]
     keys: list[tuple[int, int]]
     duplicates: list[Resolved]
-    conflicting: list[Resolved]
+    conflicting: list[tuple[str, int]]
 
 
 class Deduplicator:
@@ -91,7 +91,9 @@ class Deduplicator:
     def _smallest(self, copies: list[Resolved], found: Sorted) -> Resolved:
         first = _content(copies[0])
         ranked = [(one.message.timestamp, _content(one), at) for at, one in enumerate(copies)]
-        found.conflicting.extend(copies[at] for _, what, at in ranked if what != first)
+        found.conflicting.extend(
+            (copies[0].message.source, copies[0].position) for _, what, _ in ranked if what != first
+        )
         return copies[min(ranked)[2]]
 
     def _against(self, row: Row, copies: list[Resolved], found: Sorted) -> Copies:
@@ -99,7 +101,7 @@ class Deduplicator:
         held = content(decoded_body(row.body), row.trust) if row.body else None
         ranked = [(one.message.timestamp, _content(one), at) for at, one in enumerate(copies)]
         same = [what == held if held is not None else self._archive.is_content(row, what) for _, what, _ in ranked]
-        found.conflicting.extend(copies[at] for at, alike in enumerate(same) if not alike)
+        found.conflicting.extend((copies[0].message.source, row.position) for alike in same if not alike)
         t, what, at = min(ranked)
         smaller = (t, what) < (row.timestamp, held) if held is not None else t < row.timestamp
         return Copies(row, copies[at] if smaller else None, same[at])

@@ -68,8 +68,8 @@ class Books:
         for copy in known.duplicates:
             sources.setdefault(copy.message.source, [0, 0])[1] += 1
             self.count("duplicate", copy.message.source)
-        for copy in known.conflicting:
-            self.count("conflicting_duplicate", copy.message.source, copy.message.message_id[:64], sample=copy.position)
+        for source, position in known.conflicting:
+            self.count("conflicting_duplicate", source, sample=position)
         per_source = {source: (stored, copies) for source, (stored, copies) in sources.items()}
         return Committed(len(known.new), len(known.duplicates), len(known.conflicting), per_source)
 
