@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tabard.delivery.compiled import Compiled
-from tabard.delivery.route import refusal
+from tabard.delivery.compiled import Compiled, withheld
+from tabard.delivery.route import refusal, untrusted
 from tabard.destinations.preview import Preview, Refusal, Summary, preview, summarize
+from tabard.message.types import SERVER_TRUST
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message to preview, and the source it is from ('' for none in particular)."""
+    """A message to preview, and the source it is from ('' for none in particular).
+
+    trust: what the source may ask for (`message.types.Trust`); by default all that a server may.
+    """
 
     body: Mapping[str, Any]
     source: str = ""
+    trust: int = int(SERVER_TRUST)
 
 
 def preview_one(compiled: Compiled, asked: Asked, now: datetime) -> list[Preview]:
@@ -37,5 +42,10 @@ async def _preview(compiled: Compiled, asked: Asked, now: datetime) -> list[Prev
     refused = refusal(compiled.route, asked.source, asked.body)
     if refused is not None:
         return [Preview("", "", refusals=(Refusal("filtered", refused.value),))]
-    subscriptions = [subscription for _, subscription in compiled.subscriptions]
-    return await preview(compiled.destination, compiled.settings, subscriptions, asked.body, now)
+    every = [subscription for _, subscription in compiled.subscriptions]
+    refusals = [
+        Preview("", "", refusals=(Refusal("filtered", each),)) for each in withheld(every, asked.body, asked.trust)
+    ]
+    allowed = [each for each in every if untrusted(each.action, asked.trust) is None]
+    shown = await preview(compiled.destination, compiled.settings, allowed, asked.body, now)
+    return refusals if refusals and not any(each.subscription for each in shown) else shown + refusals

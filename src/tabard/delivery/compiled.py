@@ -1,10 +1,10 @@
 """A destination instance made ready: its route, its settings in plain, its subscriptions compiled."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tabard.delivery.route import Route, route_of
+from tabard.delivery.route import Filter, Route, route_of, untrusted
 from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.payload import check_settings
@@ -48,14 +48,21 @@ class Compiled:
         """The configuration version."""
         return self.instance.version
 
-    def steps(self, message: Mapping[str, Any], done: tuple[str, ...] = ()) -> list[tuple[str, Planned | Invalid]]:
-        """What the message triggers and is not done yet, in the order of the subscriptions, with their ids."""
+    def steps(
+        self, message: Mapping[str, Any], trust: int, done: tuple[str, ...] = ()
+    ) -> list[tuple[str, Planned | Invalid]]:
+        """What the message triggers, may trigger and has not done yet, in the order of the subscriptions."""
         return [
             (id_, planned)
             for id_, subscription in self.subscriptions
-            if id_ not in done
+            if id_ not in done and untrusted(subscription.action, trust) is None
             for planned in plan((subscription,), message)
         ]
+
+    def refusal(self, message: Mapping[str, Any], trust: int) -> Filter:
+        """Why a message has no steps: its source may not ask for what it triggers, or it triggers nothing."""
+        refused = withheld((subscription for _, subscription in self.subscriptions), message, trust)
+        return refused[0] if refused else Filter.NO_TRIGGER
 
     def rates(self) -> list[Rate]:
         """All limits by rate: the vendor's, the actions' (each holding for all, the stricter way), the operator's."""
@@ -98,6 +105,15 @@ def compile_subscriptions(
         for each in instance.subscriptions
         if each.enabled
     )
+
+
+def withheld(subscriptions: Iterable[Subscription], message: Mapping[str, Any], trust: int) -> list[Filter]:
+    """Why each subscription that the message triggers without being trusted to does not run."""
+    return [
+        reason
+        for each in subscriptions
+        if (reason := untrusted(each.action, trust)) is not None and each.trigger.matches(message)
+    ]
 
 
 def _options(given: Mapping[str, Any]) -> Options:

@@ -113,8 +113,8 @@ class Consumer:
                 continue
             reason = self._accepts(item) or refusal(compiled.route, entry.source, item.body)
             if not reason:
-                entry.steps = compiled.steps(item.body)
-                reason = None if entry.steps else Filter.NO_TRIGGER
+                entry.steps = compiled.steps(item.body, item.stored.trust)
+                reason = None if entry.steps else compiled.refusal(item.body, item.stored.trust)
             if reason:
                 self._end(entry, Term.FILTERED, reason)
             else:
@@ -383,7 +383,7 @@ class Consumer:
         if entry.item is not None:
             # Planned anew: the mapping may have been corrected.
             entry.step, entry.is_dead = 0, False
-            entry.steps = self.shared.compiled.steps(entry.item.body, entry.done)
+            entry.steps = self.shared.compiled.steps(entry.item.body, entry.item.stored.trust, entry.done)
         self._go_on(entry, now_ms)
 
     def _hurry_one(self, now_ms: int) -> bool:

@@ -1,7 +1,8 @@
 """Whether a message goes to a destination instance, and if not, by which rule. Pure.
 
 The rules in their order: the instance is switched on; it is joined to the message's source; the message's
-`integrations` object allows it (wire.md §2.4); the person's consent covers it; a trigger matches (see `compiled`).
+`integrations` object allows it (wire.md §2.4); the person's consent covers it; a trigger matches (see `compiled`);
+the source may ask for what the action does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from tabard.destinations.kit.action import Action
 from tabard.destinations.kit.destination import Destination
+from tabard.message.types import Trust
 from tabard.workspace.types import DestinationInstance
 
 
@@ -21,6 +24,8 @@ class Filter(StrEnum):
     INTEGRATIONS = "filtered_by_integrations"
     CONSENT = "filtered_by_consent"
     NO_TRIGGER = "no_matching_trigger"
+    CONTROL = "control_untrusted"
+    ALIAS = "alias_untrusted"
     UNCHANGED = "unchanged"
 
 
@@ -56,6 +61,18 @@ def refusal(route: Route, source: str, message: Mapping[str, Any]) -> Filter | N
         return Filter.INTEGRATIONS
     if route.consent and not consent_covers(message.get("context"), route.consent):
         return Filter.CONSENT
+    return None
+
+
+def untrusted(action: Action, trust: int) -> Filter | None:
+    """Why an action may not run for a message of that trust (`message.types.Trust`), None where it may.
+
+    What a source may not do to our own profiles it may not do at a destination either.
+    """
+    if action.erases and not trust & Trust.CONTROL:
+        return Filter.CONTROL
+    if action.merges and not trust & Trust.ALIAS:
+        return Filter.ALIAS
     return None
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from tabard.delivery.compiled import compile_subscriptions
+from tabard.delivery.compiled import compile_subscriptions, withheld
 from tabard.delivery.dead_letter import attempt_json, row_json
-from tabard.delivery.route import Filter, refusal, route_of
+from tabard.delivery.route import Filter, refusal, route_of, untrusted
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.plan import Invalid, plan
 from tabard.message.traits import iso_ms
@@ -81,19 +81,21 @@ def _passed(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> J
     destination = tracing.registry.get(instance.slug) if instance else None
     if instance is None or destination is None:
         return {"outcome": "unknown", **known, "reason": "its version is not kept"}
-    decided = decision(instance, destination, message.source, msgspec.json.decode(message.body))
+    decided = decision(instance, destination, message)
     return {**decided, **known}
 
 
-def decision(instance: DestinationInstance, destination: Destination, source: str, body: Mapping[str, Any]) -> Json:
+def decision(instance: DestinationInstance, destination: Destination, message: StoredMessage) -> Json:
     """The pure part of a delivery, as JSON data: whether the message goes to the instance, with which actions."""
-    reason = refusal(route_of(instance, destination), source, body)
+    body = msgspec.json.decode(message.body)
+    reason = refusal(route_of(instance, destination), message.source, body)
     if reason is not None:
         return {"outcome": "filtered", "code": reason}
-    compiled = compile_subscriptions(instance, destination)
-    planned = plan((subscription for _, subscription in compiled), body)
+    subscriptions = [subscription for _, subscription in compile_subscriptions(instance, destination)]
+    planned = plan((each for each in subscriptions if not untrusted(each.action, message.trust)), body)
     if not planned:
-        return {"outcome": "filtered", "code": Filter.NO_TRIGGER}
+        refused = withheld(subscriptions, body, message.trust)
+        return {"outcome": "filtered", "code": refused[0] if refused else Filter.NO_TRIGGER}
     invalid = [each.reason for each in planned if isinstance(each, Invalid)]
     actions = [each.subscription.name for each in planned]
     if invalid:

@@ -81,7 +81,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredMessage(msgspec.Struct, frozen=True, gc=False):
-    """A message as the store keeps it, at its log position. `body` is the encoded JSON of `Message.body`."""
+    """A message as the store keeps it, at its log position. `body` is the encoded JSON of `Message.body`.
+
+    `trust`: `Trust` as a plain integer, what the message may ask for at destinations as well.
+    """
 
     position: int
     source: str
@@ -90,6 +93,7 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     received_at: int
     timestamp: int
     body: bytes
+    trust: int = 0
 
 
 def position(partition: int, offset: int) -> int:

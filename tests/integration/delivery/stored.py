@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from tabard.message.types import StoredMessage, offset_of, partition_of, position
+from tabard.message.types import SERVER_TRUST, StoredMessage, offset_of, partition_of, position
 from tabard.workspace.types import DestinationInstance, Subscription
 
 EVERYTHING = " or ".join(f'type = "{each}"' for each in ("identify", "track", "page", "screen", "group", "alias"))
@@ -15,7 +15,8 @@ EVERYTHING = " or ".join(f'type = "{each}"' for each in ("identify", "track", "p
 def stored(
     offset: int, *, partition: int = 1, source: str = "s1", received_at: int | None = None, **body: Any
 ) -> StoredMessage:
-    """A stored message; its body is a track call of its own user unless told otherwise."""
+    """A stored message; its body is a track call of its own user, from a server, unless told otherwise."""
+    trust = int(body.pop("trust", SERVER_TRUST))
     message_id = body.pop("messageId", f"m{partition}-{offset}")
     whole = {"type": "track", "event": "E", "userId": f"u{partition}-{offset}", "messageId": message_id, **body}
     received = 1_000 + offset if received_at is None else received_at
@@ -27,6 +28,7 @@ def stored(
         received,
         received,
         msgspec.json.encode({key: value for key, value in whole.items() if value is not None}),
+        trust,
     )
 
 

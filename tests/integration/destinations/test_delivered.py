@@ -1,7 +1,8 @@
 """A whole deliverer sends to a vendor that fails in every way: all arrives, nothing twice where the vendor can tell."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 from tabard.delivery import deliverer
 from tabard.delivery.egress import Egress, EgressRules
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
-from tabard.message.types import StoredMessage
+from tabard.message.types import SERVER_TRUST, StoredMessage, Trust
 from tabard.workspace.types import DestinationInstance, Subscription
-from tests.integration.delivery.running import delivering
+from tests.integration.delivery.running import Running, delivering
 from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace, stored
 from tests.integration.destinations.vendors.customerio import TrackApi
 from tests.integration.destinations.vendors.stand_in import Fault, Redirected
 from tests.unit.destinations.catalog.bench import bench
+
+Deliver = Callable[[MemoryMessages], AbstractAsyncContextManager[Running]]
 
 PEOPLE = 20
 WAYS_TO_FAIL = (
@@ -68,12 +71,14 @@ def customerio() -> DestinationInstance:
     )
 
 
-async def test_a_vendor_that_fails_in_every_way_gets_everything_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api = TrackApi()
-    draw = random.Random(7)
-    api.faults.extend(draw.choice(WAYS_TO_FAIL) for _ in range(12))
+@pytest.fixture
+def api() -> TrackApi:
+    return TrackApi()
+
+
+@pytest.fixture
+async def running(api: TrackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Deliver]:
+    """Starts deliverers of messages to the stand-in."""
     async with api.running() as send:
 
         class ToTheStandIn(Egress):
@@ -85,13 +90,39 @@ async def test_a_vendor_that_fails_in_every_way_gets_everything_in_order(
                 return await self.redirected(request)
 
         monkeypatch.setattr(deliverer, "Egress", ToTheStandIn)
-        messages, workspace = MemoryMessages().add(lives()), MemoryWorkspace([customerio()])
         registry = {"customerio": bench("customerio").destination}
-        async with delivering(tmp_path, messages, workspace, registry=registry) as running:
-            terms = await running.until_ended(4 * PEOPLE, timeout_s=45)
+
+        def deliver(messages: MemoryMessages) -> AbstractAsyncContextManager[Running]:
+            return delivering(tmp_path, messages, MemoryWorkspace([customerio()]), registry=registry)
+
+        yield deliver
+
+
+async def test_a_vendor_that_fails_in_every_way_gets_everything_in_order(api: TrackApi, running: Deliver) -> None:
+    draw = random.Random(7)
+    api.faults.extend(draw.choice(WAYS_TO_FAIL) for _ in range(12))
+    async with running(MemoryMessages().add(lives())) as deliverer_of_lives:
+        terms = await deliverer_of_lives.until_ended(4 * PEOPLE, timeout_s=45)
     assert terms == {"taken": 4 * PEOPLE, "delivered": 4 * PEOPLE}
     assert not api.faults
     for person in range(PEOPLE):
         assert api.people[f"u{person}"] == {"first_name": f"P{person}", "anonymous_id": f"visitor-{person}"}
         # The visitor's events became the person's, in their order, each once although some were sent twice.
         assert [name for who, name in api.events if who == f"u{person}"] == ["Landed", "Looked", "Bought"]
+
+
+async def test_a_public_write_key_erases_nobody_at_the_vendor_and_a_server_does(
+    api: TrackApi, running: Deliver
+) -> None:
+    events = ("User Deleted", "User Suppressed", "User Unsuppressed", "Object Deleted", "Relationship Deleted")
+    said: dict[str, Any] = {"userId": "victim", "properties": {"objectId": "acme"}}
+    public = int(Trust.CLIENT | Trust.EMAIL_CLAIM)
+    messages = [stored(at, event=event, trust=public, **said) for at, event in enumerate(events)]
+    messages.append(stored(5, type="alias", event=None, userId="thief", previousId="victim", trust=public))
+    messages.append(stored(6, event="User Deleted", userId="leaver", trust=int(SERVER_TRUST)))
+    async with running(MemoryMessages().add(messages)) as one:
+        assert await one.until_ended(7) == {"taken": 7, "filtered": 6, "delivered": 1}
+        assert one.reader.reasons("d1") == {"filtered:control_untrusted": 5, "filtered:alias_untrusted": 1}
+    assert [each.body for each in api.received] == [
+        {"batch": [{"type": "person", "action": "delete", "identifiers": {"id": "leaver"}}]}
+    ]

@@ -63,6 +63,9 @@ class Action:
     batch_size, batch_bytes: the most items, and the most bytes of JSON payload, of one batch.
     batch_keys: the payload fields whose values must be equal within a batch (low cardinality).
     rate: the action's own limit, beside the destination's.
+    erases: it deletes or suppresses (or lifts that): it runs only for messages whose source may control, so that
+        nobody erases people with a write key that a web page shows.
+    merges: it makes two people one for good: it runs only for messages whose source may alias.
     """
 
     slug: str
@@ -76,6 +79,8 @@ class Action:
     batch_bytes: int = 4_000_000
     batch_keys: tuple[str, ...] = ()
     rate: Rate | None = None
+    erases: bool = False
+    merges: bool = False
 
     def default_mapping(self) -> dict[str, Any]:
         """The mapping a new subscription starts with: every field's default, in the mapping language."""

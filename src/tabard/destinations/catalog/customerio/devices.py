@@ -98,6 +98,8 @@ def _deleted_device(call: Call) -> dict[str, Any]:
     }
 
 
+# Not marked as erasing: it takes the push token, which only the device and its owner know, and apps with a public key
+# take a device off its person at logout this way.
 DELETE_DEVICE = entity_action(
     slug="deleteDevice",
     title="Delete Device",

@@ -108,6 +108,7 @@ DELETE_OBJECT = entity_action(
     description="Deletes an object and its links to people.",
     default_subscription=track_of("Object Deleted"),
     build=_deleted_object,
+    erases=True,
     fields={"object_id": _OBJECT_ID, "object_type_id": object_type_id("properties")},
 )
 
@@ -130,6 +131,7 @@ DELETE_RELATIONSHIP = entity_action(
     description="Cuts the link between a person and an object.",
     default_subscription=track_of("Relationship Deleted"),
     build=_deleted_relationship,
+    erases=True,
     fields={
         "person_id": PERSON_ID,
         "anonymous_id": ANONYMOUS_ID,

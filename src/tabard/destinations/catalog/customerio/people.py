@@ -1,5 +1,6 @@
 """People at Customer.io Journeys: create and update, delete, merge, suppress. Sources: wire.md §3.5, §4.5, §4.6."""
 
+from dataclasses import replace
 from typing import Any
 
 from tabard.destinations.catalog.customerio.entity import (
@@ -124,6 +125,7 @@ def _semantic(slug: str, title: str, description: str, *, action: str, event: st
         default_subscription=track_of(event),
         build=_about_a_person(action),
         fields={"person_id": REQUIRED_PERSON_ID},
+        erases=True,
     )
 
 
@@ -156,7 +158,7 @@ def _merge(call: Call) -> dict[str, Any]:
     }
 
 
-MERGE_PEOPLE = entity_action(
+_MERGE = entity_action(
     slug="mergePeople",
     title="Merge People",
     description="Merges one person into another, who stays. It cannot be undone.",
@@ -179,3 +181,4 @@ MERGE_PEOPLE = entity_action(
         ),
     },
 )
+MERGE_PEOPLE = replace(_MERGE, merges=True)

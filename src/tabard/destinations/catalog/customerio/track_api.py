@@ -46,6 +46,7 @@ def entity_action(
     fields: Mapping[str, Field],
     build: BuildEntity,
     default_subscription: str,
+    erases: bool = False,
 ) -> Action:
     """An action that sends one entity for each message, alone or in batches."""
 
@@ -74,6 +75,7 @@ def entity_action(
         batch_size=BATCH_ITEMS,
         batch_bytes=BATCH_PAYLOAD_BYTES,
         default_subscription=default_subscription,
+        erases=erases,
     )
 
 
