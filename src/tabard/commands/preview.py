@@ -70,7 +70,7 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
 def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, as_json: bool) -> None:
     with contextlib.closing(message_reader(open_installation(data))) as reader:
         messages = reader.newest(last)
-    asked = [Asked(msgspec.json.decode(each.body), each.source) for each in messages if each.body]
+    asked = [Asked(msgspec.json.decode(each.body), each.source, each.trust) for each in messages if each.body]
     summary = preview_many(compiled, asked, now)
     if as_json:
         print_json(
