@@ -11,6 +11,7 @@ from tabard.commands.frame import (
     example,
     json_option,
     print_json,
+    print_line,
     progress_of,
 )
 from tabard.compose.backup import Manifest, back_up, backup_bytes, is_running, read_manifest
@@ -54,4 +55,4 @@ def _print(done: str, folder: Path, manifest: Manifest, *, as_json: bool) -> Non
     if as_json:
         print_json({"folder": str(folder), "takenAt": manifest.taken_at, "files": len(manifest.files), "bytes": total})
     else:
-        click.echo(f"{done}: {len(manifest.files)} files, {total:,} bytes in {folder} (taken {manifest.taken_at})")
+        print_line(f"{done}: {len(manifest.files)} files, {total:,} bytes in {folder} (taken {manifest.taken_at})")

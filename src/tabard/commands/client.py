@@ -17,6 +17,7 @@ from tabard.commands.frame import (
     example,
     json_option,
     print_json,
+    print_line,
 )
 from tabard.compose.collector_client import CollectorClient
 from tabard.compose.running import local_url, running_role, running_settings
@@ -82,7 +83,7 @@ def send(call_type: str, source_name: str | None, data: Path, as_json: bool, **f
     if as_json:
         print_json(document)
     else:
-        click.echo(f"accepted at {answer.position}; `tabard trace {body['messageId']}` follows it")
+        print_line(f"accepted at {answer.position}; `tabard trace {body['messageId']}` follows it")
 
 
 def _body(fields: dict[str, Any]) -> dict[str, Any]:

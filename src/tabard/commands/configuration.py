@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import data_option, example, json_option, print_json, print_table
+from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_table
 from tabard.commands.role_options import settings_and_origins, settings_options
 from tabard.compose.apply import make_so, planned
 from tabard.compose.destinations import desk_of
@@ -46,11 +46,11 @@ def apply(file: Path, dry_run: bool, prune: bool, data: Path, as_json: bool) -> 
         print_json({"applied": not dry_run, "changes": [_document(*each) for each in shown]})
         return
     for change, lines in shown:
-        click.echo(f"{change.verb} {change.what} {change.name}")
+        print_line(f"{change.verb} {change.what} {change.name}")
         for line in lines:
-            click.echo(f"    {line}")
+            print_line(f"    {line}")
     done = "would change" if dry_run else "changed"
-    click.echo(f"{len(changes)} {done}" if changes else "nothing to change")
+    print_line(f"{len(changes)} {done}" if changes else "nothing to change")
 
 
 @click.command(epilog=example("tabard export > tabard.yaml", "tabard export --write-keys --json"))

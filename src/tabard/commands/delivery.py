@@ -13,7 +13,9 @@ from tabard.commands.frame import (
     example,
     json_option,
     not_found,
+    print_block,
     print_json,
+    print_line,
     print_table,
 )
 from tabard.compose.deliveries import InstallationDeliveries
@@ -80,10 +82,10 @@ def show(destination: str, position: str, data: Path, as_json: bool) -> None:
         print_json(found)
         return
     for attempt in found.pop("tries"):
-        click.echo(f"{attempt['at']} {attempt['outcome']} {attempt['code']} after {attempt['tookMs']} ms")
-        click.echo(f"{attempt['request']}\n\n{attempt['answer']}\n")
+        print_line(f"{attempt['at']} {attempt['outcome']} {attempt['code']} after {attempt['tookMs']} ms")
+        print_block(f"{attempt['request']}\n\n{attempt['answer']}\n")
     for name, value in found.items():
-        click.echo(f"{name:14} {value}")
+        print_line(f"{name:14} {value}")
 
 
 @dead_letter.command(
@@ -180,9 +182,9 @@ def _give(data: Path, order: Order, *, as_json: bool) -> None:
     if as_json:
         print_json({"order": order.id, **answer})
     elif answer.get("waiting"):
-        click.echo(f"order {order.id} waits for the deliverer; it is applied when that next runs")
+        print_line(f"order {order.id} waits for the deliverer; it is applied when that next runs")
     else:
-        click.echo(", ".join(f"{key}: {value}" for key, value in answer.items()))
+        print_line(", ".join(f"{key}: {value}" for key, value in answer.items()))
 
 
 def _consumer(data: Path, name: str) -> str:

@@ -15,6 +15,7 @@ from tabard.commands.frame import (
     example,
     json_option,
     print_json,
+    print_line,
     print_table,
 )
 from tabard.compose.apply import make_so, planned
@@ -132,7 +133,7 @@ def remove(name: str, data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"removed": found.name, "id": found.id})
     else:
-        click.echo(f"removed {found.name}")
+        print_line(f"removed {found.name}")
 
 
 @destination.command(epilog=example("tabard destination test crm"))
@@ -148,7 +149,7 @@ def test(name: str, data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "name": found.name, "id": found.id})
     else:
-        click.echo(f"{found.name} accepts its settings")
+        print_line(f"{found.name} accepts its settings")
 
 
 @destination.command(epilog=example("tabard destination kinds"))
@@ -214,7 +215,7 @@ def _print(instance: DestinationInstance, desk: DestinationDesk, *, as_json: boo
         print_json(document)
         return
     for key, value in document.items():
-        click.echo(f"{key:14} {value}")
+        print_line(f"{key:14} {value}")
 
 
 def _document(instance: DestinationInstance, desk: DestinationDesk) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import EXIT_PROBLEM, data_option, example, json_option, print_json
+from tabard.commands.frame import EXIT_PROBLEM, data_option, example, json_option, print_json, print_line
 from tabard.compose.doctor import examine
 from tabard.storage.sqlite.installation import open_installation
 
@@ -25,7 +25,7 @@ def doctor(deep: bool, data: Path, as_json: bool) -> int:
         print_json({"ok": is_well, "findings": findings})
     else:
         for each in findings:
-            click.echo(f"{'ok ' if each.ok else '!! '} {each.check}: {each.seen}")
+            print_line(f"{'ok ' if each.ok else '!! '} {each.check}: {each.seen}")
             if each.fix:
-                click.echo(f"      {each.fix}")
+                print_line(f"      {each.fix}")
     return 0 if is_well else EXIT_PROBLEM

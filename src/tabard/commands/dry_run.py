@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 
-from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json
+from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json, print_line
 from tabard.compose.store import rules_of
 from tabard.identity.controls import ControlUnreadable
 from tabard.message.normalize import Unprocessable
@@ -36,8 +35,8 @@ def dry_run(file: Path, options: dict[str, Any]) -> None:
         print_json(found)
         return
     for profile in found["profiles"]:
-        click.echo(f"{profile['canonical']:32} {profile['events']:6}  {', '.join(profile['ids'])}")
-        click.echo(f"{'':32} {'':6}  {msgspec.json.encode(profile['traits']).decode()}")
+        print_line(f"{profile['canonical']:32} {profile['events']:6}  {', '.join(profile['ids'])}")
+        print_line(f"{'':32} {'':6}  {msgspec.json.encode(profile['traits']).decode()}")
 
 
 def _limits(options: dict[str, Any]) -> dict[str, str]:

@@ -124,7 +124,7 @@ def show_failure(failure: Failure, *, as_json: bool) -> int:
     if as_json:
         print_json({"error": {"code": failure.code, "message": failure.message}})
     else:
-        click.echo(f"tabard: {failure.code}: {failure.message}", err=True)
+        print_line(f"tabard: {failure.code}: {failure.message}", err=True)
     return failure.exit_code
 
 
@@ -133,9 +133,36 @@ def print_json(document: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
 
 
+_CONTROLS: Final = (*range(0x20), *range(0x7F, 0xA0))
+_DIRECTIONS: Final = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_WRITTEN_OUT: Final = {
+    code: chr(code).encode("unicode_escape").decode() for code in (*_CONTROLS, *_DIRECTIONS, 0x2028, 0x2029)
+}
+"""Control characters, what turns the direction of writing round, and the two separators of lines."""
+
+
+def visible(text: str) -> str:
+    """The text with everything that would steer a terminal or begin a line written out, as in `\\x1b`.
+
+    Whoever has a public write key chooses event names and traits; an operator reads them in a shell.
+    """
+    return text.translate(_WRITTEN_OUT)
+
+
+def print_line(text: str = "", *, err: bool = False) -> None:
+    """Prints exactly one line, whatever the text holds (`visible`)."""
+    click.echo(visible(text), err=err)
+
+
+def print_block(text: str) -> None:
+    """Prints text of several lines, indented, so that none of them can be taken for a line of ours."""
+    for line in text.split("\n"):
+        print_line(f"    {line}")
+
+
 def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints rows in aligned columns below their heads."""
-    lines = [[str(cell) for cell in row] for row in (head, *rows)]
+    """Prints rows in aligned columns below their heads, each on one line."""
+    lines = [[visible(str(cell)) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import EXIT_PROBLEM, data_option, example, json_option, print_json, progress_of
+from tabard.commands.frame import EXIT_PROBLEM, data_option, example, json_option, print_json, print_line, progress_of
 from tabard.compose.collector_client import CollectorClient
 from tabard.compose.importing import CollectorIntake, Intake, LogIntake, Result, batches, import_batch
 from tabard.compose.running import local_url, running_role, running_settings
@@ -48,8 +48,8 @@ def import_(file: Path, source_name: str | None, data: Path, as_json: bool) -> i
         print_json(msgspec.to_builtins(result))
     else:
         for each in result.refused:
-            click.echo(f"line {each.line}: {each.code}: {each.message}", err=True)
-        click.echo(f"{result.accepted} accepted, {result.rejected} rejected")
+            print_line(f"line {each.line}: {each.code}: {each.message}", err=True)
+        print_line(f"{result.accepted} accepted, {result.rejected} rejected")
     return EXIT_PROBLEM if result.rejected else 0
 
 

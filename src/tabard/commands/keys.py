@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import EXIT_PROBLEM, CommandFailed, data_option, example, json_option, print_json
+from tabard.commands.frame import EXIT_PROBLEM, CommandFailed, data_option, example, json_option, print_json, print_line
 from tabard.compose.destinations import desk_of
 from tabard.compose.workspace import open_workspace
 from tabard.storage.sqlite.installation import open_installation
@@ -39,7 +39,7 @@ def rotate(data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"version": version, "destinations": len(sealed)})
     else:
-        click.echo(f"key {version} seals now; {len(sealed)} destinations were sealed anew")
+        print_line(f"key {version} seals now; {len(sealed)} destinations were sealed anew")
 
 
 @keys.command("new-admin-token", epilog=example("tabard keys new-admin-token --yes"))
@@ -57,4 +57,4 @@ def new_token(yes: bool, data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"adminToken": token})
     else:
-        click.echo(token)
+        print_line(token)

@@ -9,10 +9,10 @@ from typing import Any, Final
 import click
 import msgspec
 
-from tabard.commands.frame import data_option, example, json_option, not_found, print_json
+from tabard.commands.frame import data_option, example, json_option, not_found, print_block, print_json, print_line
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.store import message_reader
-from tabard.compose.workspace import named_source, open_workspace
+from tabard.compose.workspace import named_source, open_workspace, source_names
 from tabard.message.traits import iso_ms
 from tabard.message.types import CALL_TYPES, StoredMessage, offset_of, position_text
 from tabard.storage.interface import MessageReader
@@ -52,9 +52,10 @@ def tail(source_name: str | None, call_type: str | None, last: int, no_follow: b
 
 @click.command(epilog=example("tabard trace 0f2c7c1e-2f5e-4f4e-9f0e-6f8d1a2b3c4d", "tabard trace m1 --json"))
 @click.argument("message_id")
+@click.option("--verbose", is_flag=True, help="Show what each attempt sent and what came back.")
 @data_option
 @json_option
-def trace(message_id: str, data: Path, as_json: bool) -> None:
+def trace(message_id: str, verbose: bool, data: Path, as_json: bool) -> None:
     """Follow one message: accepted, stored, and what each destination decided, tried and answered."""
     installation = open_installation(data)
     with contextlib.closing(message_reader(installation)) as reader:
@@ -65,18 +66,20 @@ def trace(message_id: str, data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"messages": [_document(each) for each in found], "deliveries": deliveries})
         return
-    with open_workspace(data) as workspace:
-        names = {source.id: source.name for source in workspace.sources()}
+    names = source_names(data)
     for each in found:
         source = names.get(each.source, each.source)
-        click.echo(f"accepted    {iso_ms(each.received_at)} at {position_text(each.position)}, source {source}")
-        click.echo(f"happened    {iso_ms(each.timestamp)}")
-        click.echo(f"stored      {_summary(each)}")
+        print_line(f"accepted    {iso_ms(each.received_at)} at {position_text(each.position)}, source {source}")
+        print_line(f"happened    {iso_ms(each.timestamp)}")
+        print_line(f"stored      {_summary(each)}")
     for entry in deliveries:
         why = ": ".join(str(entry[key]) for key in ("code", "reason") if entry.get(key))
-        click.echo(f"{entry['outcome']:11} {entry['name']} ({entry['kind']}, by its {entry['how']}) {why}".rstrip())
+        print_line(f"{entry['outcome']:11} {entry['name']} ({entry['kind']}, by its {entry['how']}) {why}".rstrip())
         for attempt in entry["attempts"]:
-            click.echo(f"            {msgspec.json.encode(attempt).decode()}")
+            said = " ".join(str(attempt[key]) for key in ("outcome", "code", "reason") if attempt[key])
+            print_line(f"  attempt   {attempt['at']} {said} after {attempt['tookMs']} ms")
+            if verbose and attempt["request"]:
+                print_block(f"{attempt['request']}\n\n{attempt['answer']}\n")
 
 
 def _source_id(data: Path, name: str) -> str:
@@ -102,7 +105,7 @@ def _show(message: StoredMessage, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(_document(message)).decode())
     else:
-        click.echo(f"{iso_ms(message.received_at)}  {position_text(message.position):>10}  {_summary(message)}")
+        print_line(f"{iso_ms(message.received_at)}  {position_text(message.position):>10}  {_summary(message)}")
 
 
 def _summary(message: StoredMessage) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, print_json
+from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, print_json, print_line
 from tabard.compose.destinations import DestinationDesk, desk_of, desk_without_installation
 from tabard.compose.preview import Asked, preview_many, preview_one
 from tabard.compose.store import message_reader
@@ -58,13 +58,15 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
         print_json(requests if requests or not refusals else {"requests": [], "refusals": refusals})
         return
     for request in requests:
-        click.echo(f"{request['method']} {request['url']}")
+        print_line(f"{request['method']} {request['url']}")
         for name, value in request["headers"].items():
-            click.echo(f"  {name}: {value}")
-        click.echo(f"\n{request['body']}\n")
+            print_line(f"  {name}: {value}")
+        print_line()
+        print_line(request["body"])
+        print_line()
     for refusal in refusals:
         place = f" ({refusal['field']})" if refusal.get("field") else ""
-        click.echo(f"{refusal['kind']}: {refusal['reason']}{place}")
+        print_line(f"{refusal['kind']}: {refusal['reason']}{place}")
 
 
 def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, as_json: bool) -> None:
@@ -82,10 +84,10 @@ def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, 
             }
         )
         return
-    click.echo(f"{summary.messages} messages: {summary.requests} requests; {summary.people} people touched")
-    click.echo(f"would create about {summary.people} profiles there at most")
+    print_line(f"{summary.messages} messages: {summary.requests} requests; {summary.people} people touched")
+    print_line(f"would create about {summary.people} profiles there at most")
     for reason, number in summary.refusals.items():
-        click.echo(f"{number:8} {reason}")
+        print_line(f"{number:8} {reason}")
 
 
 def _compiled(name: str, data: Path, options: dict[str, Any]) -> Compiled:

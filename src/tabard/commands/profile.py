@@ -18,6 +18,7 @@ from tabard.commands.frame import (
     json_option,
     not_found,
     print_json,
+    print_line,
     print_table,
 )
 from tabard.compose.controls import Controls
@@ -25,6 +26,7 @@ from tabard.compose.holdings import holdings
 from tabard.compose.identity import StoreIdentity
 from tabard.compose.running import running_settings
 from tabard.compose.store import profile_reader
+from tabard.compose.workspace import source_names
 from tabard.message.traits import iso_ms, parse_instant
 from tabard.message.types import position_text
 from tabard.storage.interface import Profile, TraitWrite
@@ -67,10 +69,11 @@ def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
     if as_json:
         print_json({**_document(found), **({"asOf": as_of} if as_of else {"provenance": traits})})
         return
-    click.echo(f"profile      {found.profile_id}")
-    click.echo(f"identifiers  {', '.join(found.identifiers)}")
-    click.echo(f"groups       {', '.join(found.groups) or '-'}")
-    click.echo(f"messages     {found.events} from {iso_ms(found.first_seen)} to {iso_ms(found.last_seen)}\n")
+    print_line(f"profile      {found.profile_id}")
+    print_line(f"identifiers  {', '.join(found.identifiers)}")
+    print_line(f"groups       {', '.join(found.groups) or '-'}")
+    print_line(f"messages     {found.events} from {iso_ms(found.first_seen)} to {iso_ms(found.last_seen)}")
+    print_line()
     print_table(
         ("TRAIT", "VALUE", "SINCE", "MESSAGE"),
         (
@@ -91,8 +94,13 @@ def explain(identifier: str, data: Path, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    names = source_names(data)
     for reason in (*found.together, *found.apart) if found else ():
-        click.echo(reason.sentence)
+        print_line(reason.sentence)
+        if reason.message:
+            behind = reason.message
+            source = names.get(behind.source, behind.source)
+            print_line(f"    message {behind.message_id}, source {source}, {iso_ms(behind.timestamp)}")
 
 
 @profile.command(epilog=example("tabard profile history u1 plan"))
@@ -208,9 +216,9 @@ def _state(data: Path, control: dict[str, Any], *, as_json: bool, still: list[di
     if as_json:
         print_json({"accepted": True, "position": position, **({"stillHeld": still} if still is not None else {})})
         return
-    click.echo(f"{control['type']} accepted at {position}")
+    print_line(f"{control['type']} accepted at {position}")
     for each in still or ():
-        click.echo(f"  {each['place']}: {each['until']}")
+        print_line(f"  {each['place']}: {each['until']}")
 
 
 @contextlib.contextmanager

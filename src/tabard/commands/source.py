@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import data_option, example, json_option, print_json, print_table
+from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_table
 from tabard.compose.workspace import named_source, open_workspace
 from tabard.workspace.sources import checked_name, rotated
 from tabard.workspace.types import Source
@@ -118,7 +118,7 @@ def _print_source(source: Source, *, as_json: bool) -> None:
         print_json(document)
         return
     for key, value in document.items():
-        click.echo(f"{key:16} {value}")
+        print_line(f"{key:16} {value}")
 
 
 def _document(source: Source) -> dict[str, Any]:

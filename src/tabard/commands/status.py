@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import data_option, example, json_option, print_json, print_table
+from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_table
 from tabard.compose.rejections import InstallationRejections
 from tabard.compose.status import status as status_of
 from tabard.compose.usage import usage as usage_of
-from tabard.compose.workspace import named_source, open_workspace
+from tabard.compose.workspace import named_source, open_workspace, source_names
 from tabard.storage.sqlite.installation import open_installation
 
 
@@ -27,20 +27,22 @@ def status(data: Path, as_json: bool) -> None:
         return
     print_table(("ROLE", "STATE", "PID", "RESTARTS", "ADDRESS"), map(_role, document["roles"]))
     books = document["books"]
-    click.echo(
-        f"\n{books['accepted']} accepted = {books['stored']} stored + {books['duplicates']} duplicates "
+    print_line()
+    print_line(
+        f"{books['accepted']} accepted = {books['stored']} stored + {books['duplicates']} duplicates "
         f"({books['conflicting']} conflicting) + {books['quarantined']} quarantined + "
-        f"{books['unresolved']} unresolved\n"
+        f"{books['unresolved']} unresolved"
     )
+    print_line()
     print_table(("SOURCE", "STATE", "STORED", "DUPLICATES", "IDENTIFIES UNCHANGED"), map(_source, document["sources"]))
-    click.echo()
+    print_line()
     terms = (each.upper() for each in _SHOWN)
     print_table(("DESTINATION", "STATE", *terms, "LAG"), map(_line, document["destinations"]))
     for warning in document["warnings"]:
-        click.echo(f"! {warning['message']}")
+        print_line(f"! {warning['message']}")
     for source in document["sources"]:
         for line in _advice(source):
-            click.echo(f"* source {source['name']}: {line}")
+            print_line(f"* source {source['name']}: {line}")
 
 
 @click.command(epilog=example("tabard rejected --limit 20", "tabard rejected --source shop --json"))
@@ -59,9 +61,13 @@ def rejected(limit: int, source_name: str | None, data: Path, as_json: bool) -> 
     if as_json:
         print_json(found)
         return
+    names = source_names(data)
     print_table(
         ("RECEIVED", "SOURCE", "CODE", "MESSAGE"),
-        ((each["receivedAt"], each["source"], each["code"], each["message"]) for each in found),
+        (
+            (each["receivedAt"], names.get(each["source"], each["source"]), each["code"], each["message"])
+            for each in found
+        ),
     )
 
 
@@ -79,9 +85,10 @@ def usage(month: datetime | None, data: Path, as_json: bool) -> None:
     print_table(
         ("SOURCE", "TYPE", "CALLS"), ((each["source"], each["type"], each["calls"]) for each in document["rows"])
     )
-    click.echo(f"\n{document['month']}: {document['calls']} calls, {document['people']} people")
+    print_line()
+    print_line(f"{document['month']}: {document['calls']} calls, {document['people']} people")
     for warning in document["warnings"]:
-        click.echo(f"! {warning}")
+        print_line(f"! {warning}")
 
 
 def _source(source: dict[str, Any]) -> tuple[Any, ...]:

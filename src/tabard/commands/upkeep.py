@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tabard.commands.frame import EXIT_PROBLEM, CommandFailed, data_option, example, json_option, print_json
+from tabard.commands.frame import EXIT_PROBLEM, CommandFailed, data_option, example, json_option, print_json, print_line
 from tabard.compose.running import running_settings
 from tabard.compose.upkeep import StateMoving, rebuild_store, state_hash_of
 from tabard.storage.sqlite.installation import open_installation
@@ -27,7 +27,7 @@ def rebuild(data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"stateHash": digest, "tookS": took_s})
     else:
-        click.echo(f"rebuilt in {took_s} s; state hash {digest}")
+        print_line(f"rebuilt in {took_s} s; state hash {digest}")
 
 
 @click.command("state-hash", epilog=example("tabard state-hash", "tabard state-hash --json"))
@@ -42,4 +42,4 @@ def state_hash(data: Path, as_json: bool) -> None:
     if as_json:
         print_json({"stateHash": digest})
     else:
-        click.echo(digest)
+        print_line(digest)

@@ -27,6 +27,12 @@ class DestinationUnknown(LookupError):
     """There is no such destination; the text names the fix."""
 
 
+def source_names(folder: Path) -> dict[str, str]:
+    """The names of the sources that there are, by id."""
+    with open_workspace(folder) as workspace:
+        return {source.id: source.name for source in workspace.sources()}
+
+
 def named_source(workspace: SqliteWorkspaceReader, name: str) -> Source:
     """The source of that name or id. Raises `SourceUnknown`."""
     found = next((each for each in workspace.sources() if name in (each.name, each.id)), None)
