@@ -12,8 +12,8 @@ from tabard.clock import Clock
 from tabard.identity.rules import Rules
 from tabard.log.interface import LogEntry, LogReader, OffsetGone, Progress
 from tabard.log.quarantine import QuarantinedRecord
-from tabard.message.types import partition_of
-from tabard.resolver.stages import Unresolved, resolve
+from tabard.message.types import partition_of, position
+from tabard.resolver.stages import UNFORESEEN, Unresolved, resolve
 from tabard.storage.interface import Consumed, Count, Resolved, StoreUnavailable, StoreWriter
 from tabard.telemetry import logging, metrics
 
@@ -176,18 +176,38 @@ class Consumer:
             resolved.sort(key=lambda one: one.message.received_at)
         if unresolved:
             self._quarantine(unresolved)
-        counts = [Count("quarantined", "", one.reason, sample=None) for one in unresolved]
-        committed = parts.store.apply(resolved, _with_times(taken.consumed, resolved), counts)
+        counts = [Count("quarantined", "", one.reason) for one in unresolved]
+        consumed = _with_times(taken.consumed, resolved)
+        try:
+            committed = parts.store.apply(resolved, consumed, counts)
+        except UNFORESEEN:
+            logging.logger().exception("resolver.batch.failed", messages=len(resolved))
+            counts += self._one_by_one(taken, resolved)
+            committed = parts.store.apply((), consumed, counts)
         for one in taken.consumed:
             self._positions[one.partition] = one.next_offset
         self._books.stored += committed.stored
         self._books.duplicates += committed.duplicates
         self._books.conflicting += committed.conflicting
         self._marked = self._watermark_due = True
-        self._newest_received = max((self._newest_received, *(one.message.received_at for one in resolved)))
+        latest = max((one.message.received_at for one in resolved), default=0)
+        self._newest_received = max(self._newest_received, min(latest, parts.clock.now_ms()))
         for source, (stored, duplicates) in committed.sources.items():
             metrics.count("tabard_messages_stored", stored, source=source)
             metrics.count("tabard_messages_duplicate", duplicates, source=source)
+
+    def _one_by_one(self, taken: Taken, resolved: list[Resolved]) -> list[Count]:
+        """Commits the messages singly, without their positions; those that fail again are quarantined and counted."""
+        failed = []
+        for one in resolved:
+            try:
+                self._parts.store.apply([one], ())
+            except UNFORESEEN as problem:
+                entry = next(each for each in taken.entries if position(each.partition, each.offset) == one.position)
+                failed.append(Unresolved(entry, "unforeseen", repr(problem)))
+        if failed:
+            self._quarantine(failed)
+        return [Count("quarantined", "", one.reason) for one in failed]
 
     def _quarantine(self, unresolved: list[Unresolved]) -> None:
         """Kept before the commit that goes past them."""

@@ -1,6 +1,7 @@
 """The route of a record in the resolver: decode → normalise → read by the rules; what cannot go on is quarantined."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,9 @@ from tabard.log.interface import LogEntry
 from tabard.message.normalize import Unprocessable, normalize
 from tabard.message.types import position
 from tabard.storage.interface import Resolved
+
+UNFORESEEN: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What a defect of ours raises on a message nobody thought of: that message is set aside, the others go on."""
 
 
 class Unresolved(msgspec.Struct, frozen=True):
@@ -37,6 +41,8 @@ def resolve(
             unresolved.append(Unresolved(entry, problem.reason, str(problem)))
         except ControlUnreadable as problem:
             unresolved.append(Unresolved(entry, "control_unreadable", str(problem)))
+        except UNFORESEEN as problem:
+            unresolved.append(Unresolved(entry, "unforeseen", repr(problem)))
         else:
             resolved.append(Resolved(position(entry.partition, entry.offset), message, reading))
     return resolved, unresolved

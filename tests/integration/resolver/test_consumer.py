@@ -18,6 +18,7 @@ from tabard.message.types import RECORD_VERSION, SERVER_TRUST, Record
 from tabard.resolver.consumer import Consumer, Parts, Status, run
 from tabard.storage.interface import Fenced, StoreUnavailable
 from tabard.storage.sqlite.store import SqliteStore, StoreLocked
+from tabard.storage.sqlite.store_entry import Entry
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 from tabard.storage.sqlite.store_reader import SqliteMessageReader
 
@@ -98,6 +99,31 @@ def test_a_record_that_is_no_message_is_quarantined_with_its_bytes_and_the_rest_
     reader = SqliteMessageReader(world.folder / "store.db")
     assert [message.message_id for message in reader.read(1, 0, 10)] == ["a"]
     assert reader.resolved() == {1: 2}
+
+
+def test_a_message_on_which_we_fail_is_quarantined_and_all_others_are_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = world.log.writer(1)
+    writer.append([record("track", {"messageId": f"m{n}", "userId": "u", "event": "E"}) for n in range(5)])
+    store = world.store()
+    sound = store.facts.apply
+
+    def fails_on_one(entry: Entry) -> bool | None:
+        if entry.m.startswith("m3"):
+            raise KeyError("a defect")
+        return sound(entry)
+
+    monkeypatch.setattr(store.facts, "apply", fails_on_one)
+    consumer = Consumer(world.parts(store))
+    while consumer.turn():
+        pass
+    store.close()
+    reader = SqliteMessageReader(world.folder / "store.db")
+    assert [message.message_id for message in reader.read(1, 0, 10)] == ["m0", "m1", "m2", "m4"]
+    assert reader.resolved() == {1: 5}
+    (kept,) = QuarantineReader(world.folder / "quarantine.db").newest(10)
+    assert (kept.offset, kept.reason) == (3, "unforeseen: KeyError('a defect')")
 
 
 def test_the_watermark_passes_the_last_message_of_a_partition_while_the_others_are_idle(world: World) -> None:
