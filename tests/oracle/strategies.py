@@ -4,6 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.oracle.rules import subject
+
 Event = dict[str, Any]
 
 USERS: list[Any] = ["u1", "u2", "u3", "x", 7, " u1 ", "lead@x.io", "Lead@X.io", "two@x.io"]
@@ -80,8 +82,28 @@ limits = st.fixed_dictionaries(
 
 
 def unordered(some: list[Event]) -> bool:
-    """Whether copies of one message differ at one time and a delete may take one of them: once its body is erased, they
+    """Whether copies of one message differ at one time and a delete takes one of them: once its body is erased, they
     cannot be put in order any more (docs/identity.md, Controls)."""
-    copies: dict[tuple[str, str], Event] = {}
-    deleting = any(event["type"] == "delete" for event in some)
-    return deleting and any(copies.setdefault((e["messageId"], e["timestamp"]), e) != e for e in some)
+    deleted = [(who, event["timestamp"]) for event in some if event["type"] == "delete" for who in event["ids"]]
+    copies: dict[tuple[str, str], list[Event]] = {}
+    for event in some:
+        copies.setdefault((event["messageId"], event["timestamp"]), []).append(event)
+    return any(
+        copy != same[0] and any(_takes(who, until, one) for who, until in deleted for one in same)
+        for same in copies.values()
+        for copy in same
+    )
+
+
+def _takes(who: str, until: str, event: Event) -> bool:
+    return event["type"] in CALLS and subject(event) == who and event["timestamp"] <= until
+
+
+def apart(some: list[Event], messages_of: int) -> list[Event]:
+    """The same calls and controls as copies of so few messages, each at a time of its own; deletes keep their ids."""
+    return [
+        event
+        | {"timestamp": event["timestamp"].replace(".000Z", f".{number:03d}Z")}
+        | ({} if event["type"] == "delete" else {"messageId": f"m{number % messages_of}"})
+        for number, event in enumerate(some)
+    ]
