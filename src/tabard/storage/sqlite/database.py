@@ -31,7 +31,7 @@ class MigrationChanged(Exception):
     """The file was made by another text of a migration than this release has; nothing was touched."""
 
 
-class DatabaseCorrupt(Exception):
+class DatabaseCorrupt(apsw.CorruptError):
     """The file is no database, or a damaged one; the text names it and the fix."""
 
 
