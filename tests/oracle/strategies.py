@@ -22,8 +22,6 @@ def _time(second: int) -> str:
 
 times = st.integers(0, 6).map(_time)
 message_ids = st.integers(0, 40).map(lambda n: f"m{n:02d}")
-# Ids of their own: what a delete erased stays erased, even if another message turns out to be the one of that id.
-delete_ids = st.integers(0, 10**9).map(lambda n: f"c{n:09d}")
 
 
 def _some(values: list[Any], odd: float = 0.1) -> st.SearchStrategy[Any]:
@@ -62,8 +60,7 @@ def calls(draw: st.DrawFn) -> Event:
 def controls(draw: st.DrawFn) -> Event:
     """A delete, suppress, unsuppress, cut or uncut of identifiers of the small universe."""
     kind = draw(st.sampled_from(["delete", "suppress", "unsuppress", "cut", "cut", "uncut"]))
-    name = draw(delete_ids if kind == "delete" else message_ids)
-    event: Event = {"messageId": name, "timestamp": draw(times), "type": kind}
+    event: Event = {"messageId": draw(message_ids), "timestamp": draw(times), "type": kind}
     if kind in ("cut", "uncut"):
         event["a"] = draw(st.sampled_from(NAMED))
         event["b"] = draw(st.sampled_from([*NAMED, "*"]))
@@ -71,6 +68,9 @@ def controls(draw: st.DrawFn) -> Event:
             event["until"] = draw(times)
     else:
         event["ids"] = draw(st.lists(st.sampled_from(NAMED), min_size=1, max_size=2, unique=True))
+    if kind == "delete":
+        # An id of its own: what it erased stays erased, even if another message turned out to be the one of that id.
+        event["messageId"] = f"c{event['timestamp']}{event['ids']}"
     return event
 
 
@@ -100,10 +100,10 @@ def _takes(who: str, until: str, event: Event) -> bool:
 
 
 def apart(some: list[Event], messages_of: int) -> list[Event]:
-    """The same calls and controls as copies of so few messages, each at a time of its own; deletes keep their ids."""
+    """The same events as copies of so few messages, each at a time of its own; each delete is a message of its own."""
     return [
         event
         | {"timestamp": event["timestamp"].replace(".000Z", f".{number:03d}Z")}
-        | ({} if event["type"] == "delete" else {"messageId": f"m{number % messages_of}"})
+        | {"messageId": f"c{number}" if event["type"] == "delete" else f"m{number % messages_of}"}
         for number, event in enumerate(some)
     ]
