@@ -32,6 +32,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trusted_proxies: Annotated[
         str, _about("Addresses or networks, comma-separated, whose X-Forwarded-* and Host are believed.")
     ] = ""
+    metrics_readers: Annotated[
+        str,
+        _about("Addresses or networks, comma-separated, that may read /metrics; by default this machine and private."),
+    ] = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
     tls_cert: Annotated[str, _about("PEM certificate chain of the collector; with tls_key it speaks https.")] = ""
     tls_key: Annotated[str, _about("PEM private key of the collector.")] = ""
     role_hung_s: Annotated[
@@ -245,12 +249,12 @@ def _relations(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
             "since the settings document and the snippet name it"
         )
         yield ("collect", "public_url"), text
-    for part in filter(None, map(str.strip, settings.trusted_proxies.split(","))):
-        try:
-            ipaddress.ip_network(part, strict=False)
-        except ValueError:
-            text = f"trusted_proxies holds addresses and networks, as in 10.0.0.0/8, not {part!r}"
-            yield ("trusted_proxies",), text
+    for name in ("trusted_proxies", "metrics_readers"):
+        for part in filter(None, map(str.strip, getattr(settings, name).split(","))):
+            try:
+                ipaddress.ip_network(part, strict=False)
+            except ValueError:
+                yield (name,), f"{name} holds addresses and networks, as in 10.0.0.0/8, not {part!r}"
 
 
 def _is_address(text: str) -> bool:

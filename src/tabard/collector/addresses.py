@@ -1,7 +1,7 @@
 """Who calls, and under which address we are called: forwarded headers count only from a trusted proxy."""
 
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from tabard.collector.request import Request
 from tabard.settings import Settings
@@ -14,19 +14,19 @@ class Addresses:
         """`bound` gives the URL of the socket, for installations without a public URL."""
         self._public_url = settings.public_url.rstrip("/")
         self._bound = bound
-        self._proxies = [
-            ip_network(part.strip(), strict=False) for part in settings.trusted_proxies.split(",") if part.strip()
-        ]
+        self._proxies = _networks(settings.trusted_proxies)
+        self._metrics_readers = _networks(settings.metrics_readers)
 
     def trusts(self, peer: str) -> bool:
         """Whether an address is one of the trusted proxies."""
-        if not self._proxies:
+        return bool(self._proxies) and _is_within(peer, self._proxies)
+
+    def reads_metrics(self, request: Request) -> bool:
+        """Whether the caller may read the metrics. Behind a proxy that is not trusted, anybody may be calling."""
+        is_forwarded = b"x-forwarded-for" in request.headers or b"forwarded" in request.headers
+        if is_forwarded and not self.trusts(request.peer):
             return False
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self._proxies)
+        return _is_within(self.client(request), self._metrics_readers)
 
     def is_near(self, peer: str) -> bool:
         """Whether many connections of one address are in order: this machine, or a proxy."""
@@ -60,6 +60,20 @@ class Addresses:
                 scheme = "https" if (request.header(b"x-forwarded-proto") or b"http") == b"https" else "http"
                 return f"{scheme}://{host.decode('latin-1')}"
         return self._bound()
+
+
+def _networks(text: str) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip()]
+
+
+def _is_within(text: str, networks: list[IPv4Network | IPv6Network]) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    # A socket for both families shows 127.0.0.1 as ::ffff:127.0.0.1.
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in networks)
 
 
 def _address(text: str) -> str | None:

@@ -21,11 +21,11 @@ from tabard.collector.rejections import KeptRejection, RejectionStore
 from tabard.collector.request import Answer, Reply, Request
 from tabard.collector.respond import Responder
 from tabard.collector.routes import CALLS, PIXELS, Call
-from tabard.collector.write_key import Entry, SourceReader, Sources
+from tabard.collector.write_key import Entry, SecondLook, SourceReader, Sources
 from tabard.log.interface import LogUnavailable, LogWriter
 from tabard.message.limits import Limits
 from tabard.message.parse import Refused, stated_key
-from tabard.message.rejection import Rejection
+from tabard.message.rejection import Reason, Rejection
 from tabard.message.types import Trust
 from tabard.settings import Settings
 from tabard.telemetry.logging import logger
@@ -51,6 +51,7 @@ class Door:
     ) -> None:
         self.settings = settings
         self.sources = Sources(workspace)
+        self._second_look = SecondLook(self.sources)
         self.counts = Counts()
         self.respond = Responder(log.partition)
         self.batcher = Batcher(log, rejections)
@@ -138,6 +139,8 @@ class Door:
         self, request: Request, call: Call, entry: Entry | None, refusal: Refused, body: bytes, reply: Reply
     ) -> None:
         """Answers a request that was refused as a whole, after the refusal is kept where its source is known."""
+        if self._looks_again(request, refusal, reply):
+            return
         rejection = refusal.rejection
         is_of_call = self.respond.status_of(rejection.reason) == self.respond.REFUSED
         if entry is None and is_of_call:
@@ -153,6 +156,19 @@ class Door:
         pending.rejections = [self._kept(request, entry, rejection, body)]
         pending.permissive = _is_permissive(request, call, entry)
         self.batcher.submit(pending)
+
+    def _looks_again(self, request: Request, refusal: Refused, reply: Reply) -> bool:
+        """Whether the request is taken from the start again, once, because its key may be newer than what we read."""
+        reason = refusal.rejection.reason
+        # A Bearer token that opens nothing may be a key too.
+        names_key = reason is Reason.UNKNOWN_SOURCE or (
+            reason is Reason.NO_WRITE_KEY and b"authorization" in request.headers
+        )
+        if request.looked_again or not names_key:
+            return False
+        request.looked_again = True
+        self._second_look.then(lambda: self.receive(request, reply))
+        return True
 
     def _entry_of_refused(self, request: Request, body: bytes) -> Entry | None:
         try:
@@ -189,7 +205,11 @@ class Door:
             else:
                 reply(self.respond.method_not_allowed((*GET, b"OPTIONS")))
         else:
-            self._pages.serve(request, reply)
+            try:
+                self._pages.serve(request, reply)
+            except Refused as refusal:
+                if not self._looks_again(request, refusal, reply):
+                    reply(self.respond.refused([refusal.rejection]))
 
     def _pixel(self, request: Request, call: Call, reply: Reply) -> None:
         def reply_with_image(answer: Answer) -> None:

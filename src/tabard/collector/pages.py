@@ -15,13 +15,11 @@ from tabard.collector.respond import Responder
 from tabard.collector.routes import COUNTERS, HEALTH, METRICS, READY, SOURCE_CONFIG, settings_key
 from tabard.collector.settings_document import settings_document, source_config
 from tabard.collector.write_key import Sources
-from tabard.message.parse import Refused
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import exposition
 
 GET: Final = (b"GET", b"HEAD")
 POST: Final = (b"POST",)
-_METRICS_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Pages:
@@ -45,18 +43,15 @@ class Pages:
         }
 
     def serve(self, request: Request, reply: Reply) -> None:
-        """Answers a request through `reply`."""
+        """Answers a request through `reply`. Raises `Refused`."""
         path = request.path
         methods, page = self._pages.get(path, (GET, self._settings if settings_key(path) is not None else None))
-        try:
-            if page is None:
-                reply(self._browser.answer(request) or self._respond.not_found(path))
-            elif request.method in methods:
-                page(request, reply)
-            else:
-                reply(self._respond.method_not_allowed((*methods, b"OPTIONS")))
-        except Refused as refusal:
-            reply(self._respond.refused([refusal.rejection]))
+        if page is None:
+            reply(self._browser.answer(request) or self._respond.not_found(path))
+        elif request.method in methods:
+            page(request, reply)
+        else:
+            reply(self._respond.method_not_allowed((*methods, b"OPTIONS")))
 
     def _health(self, _request: Request, reply: Reply) -> None:
         reply(self._respond.json(200, b'{"status":"ok"}'))
@@ -77,7 +72,10 @@ class Pages:
         document = source_config(entry.source, entry.write_key)
         reply(self._respond.json(200, document, readable_by(request, entry.source)))
 
-    def _metrics(self, _request: Request, reply: Reply) -> None:
+    def _metrics(self, request: Request, reply: Reply) -> None:
+        if not self._addresses.reads_metrics(request):
+            reply(self._respond.metrics_closed())
+            return
         self._counts.flush()
 
         def answer(page: asyncio.Future[bytes]) -> None:
@@ -86,6 +84,6 @@ class Pages:
                 logger().error("collector.metrics.failed", problem=str(problem))
                 reply(self._respond.failed())
                 return
-            reply(self._respond.body(200, _METRICS_TYPE, page.result()))
+            reply(self._respond.metrics(page.result()))
 
         asyncio.get_running_loop().run_in_executor(None, exposition).add_done_callback(answer)

@@ -10,7 +10,8 @@ import msgspec
 class Request(msgspec.Struct, gc=False):
     """A whole request. Header names are lower case; `body` is as on the wire; `peer` is the address of the socket.
 
-    `oversize`: the body was larger than the protocol keeps and was dropped while it came in.
+    `oversize`: the body was larger than the protocol keeps and was dropped while it came in. `looked_again`: its key
+    was unknown, and the workspace was read since.
     """
 
     method: bytes
@@ -19,6 +20,7 @@ class Request(msgspec.Struct, gc=False):
     body: bytes
     peer: str
     oversize: bool = False
+    looked_again: bool = False
 
     def header(self, name: bytes) -> bytes | None:
         """The value of a header, None where it was not sent."""

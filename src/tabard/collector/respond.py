@@ -31,6 +31,7 @@ GIF: Final = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000
 """A transparent image of one pixel."""
 
 _JSON: Final = b"application/json"
+_METRICS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _OK_BODY: Final = b'{"success":true}'
 _ANY_ORIGIN: Final = b"access-control-allow-origin: *\r\n"
 _EXPOSED: Final = b"access-control-expose-headers: Retry-After, X-Tabard-Position\r\n"
@@ -135,6 +136,20 @@ class Responder:
         length = () if status == HTTPStatus.NOT_MODIFIED else ((b"content-length", b"%d" % len(body)),)
         return Answer(status, self._head(status, headers + length), body)
 
+    def metrics(self, page: bytes) -> Answer:
+        """200 with the metrics, which no page of another site may read."""
+        return self._closed(200, _METRICS, page)
+
+    def metrics_closed(self) -> Answer:
+        """403 for a caller from a network that may not read the metrics."""
+        message = "metrics are read from the networks in the setting metrics_readers only; add yours there"
+        return self._closed(403, _JSON, _encode(_failure("metrics_closed", message)))
+
+    def _closed(self, status: int, content_type: bytes, body: bytes) -> Answer:
+        """An answer without the headers that let pages of other sites read it."""
+        own = ((b"content-type", content_type), (b"content-length", b"%d" % len(body)))
+        return Answer(status, self._head(status, own), body)
+
     def cookies(self, cookies: Sequence[str], origin: bytes | None) -> Answer:
         """200 with the cookies to be set, readable with credentials by the page that asked."""
         allowed = ((b"access-control-allow-origin", origin), (b"vary", b"Origin")) if origin else ()
@@ -179,12 +194,15 @@ class Responder:
         origin: bytes | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
     ) -> Answer:
-        body = {"success": False, "code": code, "message": message, "meta": {"errors": [message]}}
-        return self.json(status, _encode(body), origin, headers)
+        return self.json(status, _encode(_failure(code, message)), origin, headers)
 
     def _head(self, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         return b"HTTP/1.1 %d %s\r\n%s%s" % (status, HTTPStatus(status).phrase.encode(), self._date, lines)
+
+
+def _failure(code: str, message: str) -> dict[str, object]:
+    return {"success": False, "code": code, "message": message, "meta": {"errors": [message]}}
 
 
 def _described(rejections: Sequence[Rejection]) -> dict[str, object]:

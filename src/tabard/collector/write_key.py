@@ -3,8 +3,11 @@
 A key is looked for in this order (sdks.md §2): Basic user name, Bearer, body, first item of the batch, query.
 """
 
+import asyncio
 import base64
 import binascii
+import threading
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -13,7 +16,11 @@ from tabard.collector.request import Request
 from tabard.message.parse import Refused
 from tabard.message.rejection import Reason
 from tabard.message.types import SERVER_TRUST, Trust
+from tabard.telemetry.logging import logger
 from tabard.workspace.types import Source, SourceKind
+
+LOOK_S: Final = 0.05
+"""How often at most the workspace is asked for keys that nobody knows: strangers cannot make it read all the time."""
 
 _CACHED_HEADERS_MAX: Final = 10_000
 
@@ -52,20 +59,22 @@ class Sources:
         self._version: int | None = None
         self._entries: dict[str, Entry] = {}
         self._by_header: dict[bytes, Entry] = {}
+        self._reading = threading.Lock()
         self.refresh()
 
     def refresh(self) -> bool:
         """Reads the workspace if it changed, from any thread; whether it did. The old state stays if reading fails."""
-        version = self._workspace.version()
-        if version == self._version:
-            return False
-        entries = {
-            key: Entry(source=source, write_key=key, state=state, trust=int(trust_of(source)))
-            for source in self._workspace.sources()
-            for key, state in source.write_keys.items()
-        }
-        self._entries, self._by_header, self._version = entries, {}, version
-        return True
+        with self._reading:
+            version = self._workspace.version()
+            if version == self._version:
+                return False
+            entries = {
+                key: Entry(source=source, write_key=key, state=state, trust=int(trust_of(source)))
+                for source in self._workspace.sources()
+                for key, state in source.write_keys.items()
+            }
+            self._entries, self._by_header, self._version = entries, {}, version
+            return True
 
     def by_header(self, request: Request) -> Entry | None:
         """The entry of the Authorization header; None where it names no key. Raises `Refused` for a bad key.
@@ -105,6 +114,39 @@ class Sources:
             Reason.NO_WRITE_KEY,
             "the call names no source: send its write key as Basic user name, or as `writeKey` in body or query",
         )
+
+
+class SecondLook:
+    """Reads the workspace before a key counts as unknown: it may have been made a moment ago, and SDKs drop on 401.
+
+    Off the event loop, once for all that wait, at most each `LOOK_S`.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._waiting: list[Callable[[], None]] = []
+        self._next_s = 0.0
+
+    def then(self, again: Callable[[], None]) -> None:
+        """Calls `again` on the event loop after the workspace was read, whether or not it could be."""
+        self._waiting.append(again)
+        if len(self._waiting) == 1:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._next_s), self._look)
+
+    def _look(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        loop = asyncio.get_running_loop()
+        self._next_s = loop.time() + LOOK_S
+
+        def looked(reading: asyncio.Future[bool]) -> None:
+            problem = reading.exception()
+            if problem is not None:
+                logger().error("collector.sources.unreadable", problem=str(problem))
+            for again in waiting:
+                again()
+
+        loop.run_in_executor(None, self._sources.refresh).add_done_callback(looked)
 
 
 def trust_of(source: Source) -> Trust:

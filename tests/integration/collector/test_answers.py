@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import threading
+import time
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tabard.collector.routes import CALLS, PIXELS
 from tabard.log.interface import LogUnavailable
 from tabard.message.types import Trust
 from tabard.settings import Settings
+from tabard.workspace.types import Source
 from tests.integration.collector.doors import SOURCES, Answer, Running, running
 from tests.unit.message.cases import body_of, cases, name_of
 
@@ -383,3 +386,66 @@ async def test_identity_cookies_are_set_once_more_by_the_server(tmp_path: Path) 
     assert answer.headers["set-cookie"].startswith("ajs_user_id=u1; Max-Age=")
     assert "Secure" in answer.headers["set-cookie"]
     assert answer.headers["access-control-allow-credentials"] == "true"
+
+
+async def test_a_key_is_taken_as_soon_as_it_is_in_the_workspace(door: Running) -> None:
+    for number, (key, headers) in enumerate(
+        (("fresh-basic", {"Authorization": "Basic ZnJlc2gtYmFzaWM6"}), ("fresh-body", {}), ("fresh-bearer", {}))
+    ):
+        door.workspace.held = [*SOURCES, Source(id="s9", name="new", write_keys={key: "active"})]
+        door.workspace.number += 1
+        call = PAGE if headers or "bearer" in key else {**PAGE, "writeKey": key}
+        bearer = key if "bearer" in key else None
+        answer = await door.ask("POST", "/v1/page", json.dumps(call).encode(), bearer, headers)
+        assert answer.status == 200, key
+        assert door.messages()[number].source == "s9"
+    door.workspace.held = [*SOURCES, Source(id="s9", name="new", write_keys={"fresh-page": "active"})]
+    door.workspace.number += 1
+    assert (await door.ask("GET", "/v1/projects/fresh-page/settings")).status == 200
+
+
+async def test_unknown_keys_make_the_workspace_be_read_seldom_and_never_on_the_event_loop(
+    door: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    real = door.workspace.version
+
+    def slow_version() -> int:
+        reads.append(threading.current_thread().name)
+        time.sleep(0.02)
+        return real()
+
+    monkeypatch.setattr(door.workspace, "version", slow_version)
+    answers = await asyncio.gather(*(door.post("/v1/page", PAGE, f"nobody-{number}") for number in range(100)))
+    assert {answer.status for answer in answers} == {401}
+    assert len(reads) < 20
+    assert threading.main_thread().name not in reads
+
+
+@pytest.mark.parametrize(
+    ("readers", "headers", "status"),
+    [
+        (None, {}, 200),
+        ("10.0.0.0/8", {}, 403),
+        ("", {}, 403),
+        (None, {"X-Forwarded-For": "203.0.113.9"}, 403),
+        (None, {"X-Forwarded-For": "127.0.0.1"}, 403),
+        (None, {"Forwarded": "for=127.0.0.1"}, 403),
+    ],
+)
+async def test_metrics_are_read_from_the_networks_of_the_setting_only_and_by_no_page(
+    tmp_path: Path, readers: str | None, headers: dict[str, str], status: int
+) -> None:
+    settings = Settings() if readers is None else Settings(metrics_readers=readers)
+    async with running(tmp_path, settings) as door:
+        answer = await door.ask("GET", "/metrics", headers={"Origin": "https://evil.example", **headers})
+    assert answer.status == status
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_a_trusted_proxy_says_who_reads_the_metrics(tmp_path: Path) -> None:
+    async with running(tmp_path, Settings(trusted_proxies="127.0.0.0/8")) as door:
+        near = await door.ask("GET", "/metrics", headers={"X-Forwarded-For": "10.1.2.3"})
+        far = await door.ask("GET", "/metrics", headers={"X-Forwarded-For": "203.0.113.9"})
+    assert (near.status, far.status) == (200, 403)
+    assert far.json["code"] == "metrics_closed"
