@@ -1,14 +1,13 @@
 """The command `tabard`: the list of its commands. Each is loaded only when it is called, so that `--help` is quick."""
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import click
 
-from tabard.commands.frame import failure_of, show_failure
+from tabard.commands.frame import failure_of, show_failure, stop_printing
 
 
 class Entry(NamedTuple):
@@ -78,7 +77,7 @@ class LazyGroup(click.Group):
             code = super().main(given, *rest, **extra)
         except BrokenPipeError:
             # Whoever read the output has seen enough, as in `tabard tail | head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop_printing()
             code = 0
         except Exception as problem:
             failure = failure_of(problem)

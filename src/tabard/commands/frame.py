@@ -1,6 +1,7 @@
 """What every command shares: its options, its one shape of output, its one shape of failure, the exit codes."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Failure:
 
 _NAMED: Final = {
     "NoInstallation": ("no_installation", EXIT_INSTALLATION),
+    "InstallationIncomplete": ("installation_incomplete", EXIT_INSTALLATION),
+    "InstallationDamaged": ("installation_damaged", EXIT_INSTALLATION),
     "FormatTooNew": ("format_too_new", EXIT_INSTALLATION),
     "DatabaseTooNew": ("format_too_new", EXIT_INSTALLATION),
     "MigrationChanged": ("migration_changed", EXIT_INSTALLATION),
@@ -126,6 +129,11 @@ def show_failure(failure: Failure, *, as_json: bool) -> int:
     else:
         print_line(f"tabard: {failure.code}: {failure.message}", err=True)
     return failure.exit_code
+
+
+def stop_printing() -> None:
+    """Lets standard output go nowhere, after its reader has gone: a later flush would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(document: Any) -> None:

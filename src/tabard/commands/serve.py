@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import CommandFailed, example
+from tabard.commands.frame import CommandFailed, example, stop_printing
 from tabard.commands.role_options import settings_of, settings_options
 from tabard.compose.exclusive import exclusive
 from tabard.compose.first_start import Opened, open_or_make
@@ -50,7 +50,7 @@ def serve(**options: Any) -> None:
             _roles(settings, config),
             run,
             hung_after_s=settings.role_hung_s,
-            on_ready=lambda: _announce(settings, opened),
+            on_ready=lambda: _announce_to_reader(settings, opened),
         ).run()
 
 
@@ -78,6 +78,14 @@ def _clear(metrics: Path) -> None:
     metrics.mkdir(mode=0o700, exist_ok=True)
     for path in metrics.glob("*.db"):
         path.unlink()
+
+
+def _announce_to_reader(settings: Settings, opened: Opened) -> None:
+    """Announces, unless nobody reads any more: the roles run all the same."""
+    try:
+        _announce(settings, opened)
+    except BrokenPipeError:
+        stop_printing()
 
 
 def _announce(settings: Settings, opened: Opened) -> None:

@@ -20,22 +20,28 @@ SUPERVISOR_PID: Final = "SUPERVISOR_PID_OF_TABARD"
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One running role: its name (`collector-1`), process, start (ms) and, if it listens, its address."""
+    """One running role: its name (`collector-1`), process, start (ms) and, if it listens, its address.
+
+    `is_ready`: it does its work, and does not wait for what another role makes first.
+    """
 
     name: str
     pid: int
     started_at: int
     address: str = ""
+    is_ready: bool = True
 
 
 class Heartbeat:
     """Announces a role and lets it say, each second, that its loop still turns."""
 
-    def __init__(self, run: Path, name: str, address: str = "") -> None:
+    def __init__(self, run: Path, name: str, address: str = "", *, is_ready: bool = True) -> None:
         self._path = run / f"{name}.json"
         self._next_s = 0.0
         self._supervisor = int(os.environ.get(SUPERVISOR_PID, "0"))
-        status = RoleStatus(name=name, pid=os.getpid(), started_at=time.time_ns() // 1_000_000, address=address)
+        status = RoleStatus(
+            name=name, pid=os.getpid(), started_at=time.time_ns() // 1_000_000, address=address, is_ready=is_ready
+        )
         run.mkdir(mode=0o700, exist_ok=True)
         partial = run / f".{name}.json"
         partial.write_bytes(msgspec.json.encode(status))

@@ -22,7 +22,10 @@ def running_settings(installation: Installation) -> Settings:
 
 def running_role(installation: Installation, kind: str) -> RoleStatus | None:
     """A live role of a kind (`collector`, `web`, …), None where there is none."""
-    return next((role for role, _ in running_roles(installation.run) if role.name.startswith(f"{kind}-")), None)
+    return next(
+        (role for role, _ in running_roles(installation.run) if role.name.startswith(f"{kind}-") and role.is_ready),
+        None,
+    )
 
 
 def local_url(settings: Settings, role: RoleStatus) -> str:

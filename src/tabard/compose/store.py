@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from tabard.compose.role_process import RoleProcess
+from tabard.compose.role_status import Heartbeat
 from tabard.identity.identifiers import BLOCKED
 from tabard.identity.rules import Rules
 from tabard.settings import Settings
@@ -37,7 +38,13 @@ def profile_reader(installation: Installation, settings: Settings) -> SqliteProf
 
 
 def wait_for_store(role: RoleProcess) -> SqliteMessageReader:
-    """A reader as soon as the resolver has made the store, which on a first start takes a moment."""
-    while not is_made(role.installation.store_db):
-        time.sleep(_PAUSE_S)
+    """A reader as soon as the resolver has made the store, which on a first start takes a moment.
+
+    The role beats meanwhile, as one that is not ready; it ends at SIGTERM and when its supervisor is gone.
+    """
+    if not is_made(role.installation.store_db):
+        heartbeat = Heartbeat(role.installation.run, role.name, is_ready=False)
+        while not is_made(role.installation.store_db):
+            heartbeat.beat()
+            time.sleep(_PAUSE_S)
     return message_reader(role.installation)

@@ -73,12 +73,14 @@ class Supervisor:
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT, then stops every role and returns."""
         with self._signals() as woken:
-            while not self._stopping:
-                self._turn()
-                select.select([woken], [], [], BEAT_S / 2)
-                with contextlib.suppress(BlockingIOError):
-                    os.read(woken, 4096)
-            self._stop()
+            try:
+                while not self._stopping:
+                    self._turn()
+                    select.select([woken], [], [], BEAT_S / 2)
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(woken, 4096)
+            finally:
+                self._stop()
 
     def _turn(self) -> None:
         now_s = time.monotonic()
@@ -129,7 +131,9 @@ class Supervisor:
 
     def _is_up(self, child: _Child) -> bool:
         status = read_status(self._run, child.role.name)
-        return status is not None and child.process is not None and status.pid == child.process.pid
+        if status is None or child.process is None:
+            return False
+        return status.is_ready and status.pid == child.process.pid
 
     def _stop(self) -> None:
         for child in self._children:
