@@ -3,11 +3,15 @@
 import asyncio
 import signal
 import socket
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
+from anyio import to_thread
 
 from tabard.compose.role_process import RoleProcess
+
+THREADS: Final = 8
+"""Requests answered at once: each thread keeps readers of its own open, with their page caches."""
 
 
 def serve_asgi(app: Any, sock: socket.socket, role: RoleProcess, address: str) -> None:
@@ -21,6 +25,7 @@ def serve_asgi(app: Any, sock: socket.socket, role: RoleProcess, address: str) -
         signal.signal(number, lambda *_: None)
 
     async def serve() -> None:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         async with role.beating(address):
             await uvicorn.Server(config).serve(sockets=[sock])
 
