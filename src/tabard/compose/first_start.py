@@ -16,7 +16,7 @@ from tabard.workspace.types import Source
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An installation ready to run. `first_source` and `admin_token` are set on its first start only, to be shown."""
+    """An installation ready to run. `first_source` (as stored) and `admin_token` are set on its first start only."""
 
     installation: Installation
     first_source: Source | None = None
@@ -26,14 +26,15 @@ class Opened:
 def open_or_make(data: Path, environ: Mapping[str, str], clock: Clock) -> Opened:
     """The installation of a folder, made first where there is none.
 
-    Raises `FormatTooNew`, `SecretChanged`, `DatabaseTooNew`, `MigrationChanged` or `KeyUnusable`, having changed
-    nothing.
+    Raises what `open_installation` and `begin_installation` raise, `DatabaseTooNew`, `MigrationChanged`,
+    `DatabaseCorrupt` or `KeyUnusable`, having changed nothing.
     """
     if Installation(data).exists():
         installation = open_installation(data)
         sealing_keys(installation, environ)
         _check_databases(installation)
         SqliteWorkspace(installation.workspace_db).close()
+        installation.begun_file.unlink(missing_ok=True)
         return Opened(installation)
     return _make(data, environ, clock)
 
@@ -67,6 +68,8 @@ def _make(data: Path, environ: Mapping[str, str], clock: Clock) -> Opened:
         )
         if not workspace.sources():
             workspace.put_source(source, clock.now_ms())
+        # A first start that broke off may have stored one already.
+        source = workspace.sources()[0]
     finally:
         workspace.close()
     finish_installation(installation, clock.now_ms())

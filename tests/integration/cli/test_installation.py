@@ -10,10 +10,12 @@ import pytest
 import tabard.storage.sqlite.database
 from tabard.clock import SystemClock
 from tabard.compose.first_start import open_or_make
-from tabard.storage.sqlite.database import DatabaseTooNew, MigrationChanged, connect, migrate
+from tabard.storage.sqlite.database import DatabaseCorrupt, DatabaseTooNew, MigrationChanged, connect, migrate
 from tabard.storage.sqlite.installation import (
     FormatTooNew,
     Installation,
+    InstallationDamaged,
+    InstallationIncomplete,
     NoInstallation,
     SecretChanged,
     open_installation,
@@ -47,15 +49,72 @@ def test_only_the_owner_may_read_what_is_secret(made: Installation) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_a_start_that_broke_off_is_made_again_with_the_same_profile_secret(made: Installation) -> None:
-    before = profile_secret(made)
-    made.format_file.unlink()
-    again = open_or_make(made.data, {}, CLOCK)
+def test_a_start_that_broke_off_is_gone_on_with_and_shows_the_source_that_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("tabard.compose.first_start.finish_installation", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            open_or_make(tmp_path / "data", {}, CLOCK)
+    begun = Installation(tmp_path / "data")
+    before = profile_secret(begun)
+    again = open_or_make(begun.data, {}, CLOCK)
     assert again.admin_token is not None
     assert profile_secret(again.installation) == before
-    workspace = SqliteWorkspaceReader(made.workspace_db)
-    assert [each.name for each in workspace.sources()] == ["default"]
+    workspace = SqliteWorkspaceReader(begun.workspace_db)
+    assert workspace.sources() == [again.first_source]
     workspace.close()
+    assert not begun.begun_file.exists()
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("held", ["workspace.db", "store.db", "log/1"])
+def test_a_folder_with_content_that_lost_its_format_is_never_made_anew(made: Installation, held: str) -> None:
+    made.format_file.unlink()
+    (made.log / "1").mkdir()
+    made.store_db.write_bytes(b"rows")
+    for path in {made.workspace_db, made.store_db, made.log / "1"} - {made.data / held}:
+        path.rmdir() if path.is_dir() else path.unlink()
+    before = everything(made.data)
+    for start in (lambda: open_or_make(made.data, {}, CLOCK), lambda: open_installation(made.data)):
+        with pytest.raises(InstallationIncomplete, match=f"{Path(held).name} but its format.json is lost"):
+            start()
+    assert everything(made.data) == before
+
+
+@pytest.mark.parametrize("lost", ["keys/profile-id", "workspace.db"])
+def test_a_lost_file_that_all_ids_or_sources_hang_on_is_named(made: Installation, lost: str) -> None:
+    (made.data / lost).unlink()
+    with pytest.raises(InstallationIncomplete, match=f"{lost} is lost.*tabard restore"):
+        open_or_make(made.data, {}, CLOCK)
+    assert not (made.data / lost).exists()
+
+
+@pytest.mark.parametrize("file", ["format.json", "keys/profile-id"])
+def test_a_file_that_is_garbage_is_named_with_what_to_do(made: Installation, file: str) -> None:
+    (made.data / file).write_text("{garbage")
+    with pytest.raises(InstallationDamaged, match=f"{file} .*tabard restore"):
+        open_or_make(made.data, {}, CLOCK)
+
+
+def test_a_workspace_that_is_no_database_is_named_with_what_to_do(made: Installation) -> None:
+    made.workspace_db.write_bytes(b"no database" * 1000)
+    with pytest.raises(DatabaseCorrupt, match=r"workspace\.db is damaged .*tabard restore"):
+        open_or_make(made.data, {}, CLOCK)
+
+
+@pytest.mark.parametrize("below", ["", "data"])
+def test_a_file_is_no_data_folder(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(NoInstallation, match=f"{file} is a file; give --data a folder"):
+        open_or_make(file / below, {}, CLOCK)
 
 
 def test_a_folder_of_a_later_release_is_refused_by_name_and_left_alone(made: Installation) -> None:

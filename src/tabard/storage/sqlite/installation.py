@@ -26,6 +26,14 @@ class NoInstallation(Exception):
     """The folder holds no installation; the text names it and the fix."""
 
 
+class InstallationIncomplete(Exception):
+    """Files of an installation are there and others are lost; nothing was made in their place."""
+
+
+class InstallationDamaged(Exception):
+    """A file of an installation cannot be read; the text names it and the fix."""
+
+
 class FormatTooNew(Exception):
     """A later release wrote this folder; nothing was touched."""
 
@@ -44,6 +52,11 @@ class Installation:
     def format_file(self) -> Path:
         """Version and identity of the folder."""
         return self.data / "format.json"
+
+    @property
+    def begun_file(self) -> Path:
+        """There while the first start is under way: what it has made so far may be gone on with."""
+        return self.data / "first-start"
 
     @property
     def keys(self) -> Path:
@@ -99,26 +112,52 @@ class Installation:
         """Whether the folder holds an installation."""
         return self.format_file.exists()
 
+    def content(self) -> list[Path]:
+        """The files and folders with what people sent or set up."""
+        databases = (self.workspace_db, self.store_db, self.delivery_db, self.quarantine_db)
+        partitions = sorted(self.log.iterdir()) if self.log.is_dir() else []
+        return [path for path in (*databases, *partitions) if path.is_dir() or (path.exists() and path.stat().st_size)]
+
 
 def open_installation(data: Path) -> Installation:
-    """The installation in a folder. Raises `NoInstallation`, `FormatTooNew` or `SecretChanged`."""
+    """The installation in a folder.
+
+    Raises `NoInstallation`, `InstallationIncomplete`, `InstallationDamaged`, `FormatTooNew` or `SecretChanged`.
+    """
     found = Installation(data)
     if not found.exists():
+        _refuse_lost_format(found)
+        _refuse_file(data)
         raise NoInstallation(f"{data} holds no Tabard installation; start `tabard serve --data {data}` once to make it")
-    stated = msgspec.json.decode(found.format_file.read_bytes(), type=Format)
+    try:
+        stated = msgspec.json.decode(found.format_file.read_bytes(), type=Format)
+    except msgspec.DecodeError as problem:
+        raise InstallationDamaged(
+            f"{found.format_file} is unreadable ({problem}); restore it from a backup (`tabard restore`)"
+        ) from problem
     if stated.format > FORMAT:
         raise FormatTooNew(
             f"{data} has data format {stated.format}, this release knows {FORMAT}; install a newer Tabard"
         )
     if _sha256(profile_secret(found)) != stated.profile_secret_sha256:
         raise SecretChanged(f"{found.keys / 'profile-id'} is not the secret {data} was made with; restore it")
+    if not found.workspace_db.exists():
+        raise InstallationIncomplete(
+            f"{found.workspace_db} is lost, and all sources and destinations with it; {_RESTORE}"
+        )
     return found
 
 
 def begin_installation(data: Path) -> Installation:
-    """Makes the folder and the profile-id secret. Until `finish_installation` it counts as not made."""
+    """Makes the folder and the profile-id secret. Until `finish_installation` it counts as not made.
+
+    Raises `InstallationIncomplete` where the folder has the content of an installation that lost its `format.json`.
+    """
     made = Installation(data)
+    _refuse_lost_format(made)
+    _refuse_file(data)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made.begun_file.touch(mode=0o600)
     for folder in (made.keys, made.run, made.log):
         folder.mkdir(mode=0o700, exist_ok=True)
     secret_file = made.keys / "profile-id"
@@ -136,11 +175,21 @@ def finish_installation(installation: Installation, now_ms: int) -> None:
         profile_secret_sha256=_sha256(profile_secret(installation)),
     )
     write_secret(installation.format_file, msgspec.json.format(msgspec.json.encode(stated), indent=1).decode())
+    installation.begun_file.unlink(missing_ok=True)
 
 
 def profile_secret(installation: Installation) -> bytes:
-    """The 32 bytes from which profile ids are made (identity.md §6). It never rotates."""
-    return bytes.fromhex(read_secret(installation.keys / "profile-id"))
+    """The 32 bytes from which profile ids are made (identity.md §6). It never rotates.
+
+    Raises `InstallationIncomplete` where it is lost and `InstallationDamaged` where it is no secret.
+    """
+    file = installation.keys / "profile-id"
+    if not file.exists():
+        raise InstallationIncomplete(f"{file} is lost, and all profile ids are made from it; {_RESTORE}")
+    try:
+        return bytes.fromhex(read_secret(file))
+    except ValueError as problem:
+        raise InstallationDamaged(f"{file} is no secret of 64 hex digits; {_RESTORE}") from problem
 
 
 def read_secret(path: Path) -> str:
@@ -162,6 +211,23 @@ def write_secret(path: Path, text: str) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+_RESTORE: Final = "put it back from a backup (`tabard restore`)"
+
+
+def _refuse_lost_format(found: Installation) -> None:
+    content = found.content()
+    # In this order: a first start in another process writes the one before it removes the other.
+    if content and not found.begun_file.exists() and not found.exists():
+        held = ", ".join(path.name for path in content)
+        raise InstallationIncomplete(f"{found.data} holds {held} but its {found.format_file.name} is lost; {_RESTORE}")
+
+
+def _refuse_file(data: Path) -> None:
+    blocking = next((path for path in (data, *data.parents) if path.exists() and not path.is_dir()), None)
+    if blocking:
+        raise NoInstallation(f"{blocking} is a file; give --data a folder")
 
 
 def _sha256(secret: bytes) -> str:
