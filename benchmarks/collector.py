@@ -22,6 +22,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from benchmarks.gates import check
 from benchmarks.load import Result, drive
 from tabard.clock import SystemClock
 from tabard.collector.app import Door
@@ -215,8 +216,17 @@ class Row:
         """Messages a second, the median of the rounds."""
         return statistics.median(result.rate for result in self.results) * self.messages_each
 
+    @property
+    def p99_ms(self) -> float:
+        """The 99th percentile of the round in the middle."""
+        return self._middle.percentile_ms(0.99)
+
+    @property
+    def _middle(self) -> Result:
+        return sorted(self.results, key=lambda result: result.rate)[len(self.results) // 2]
+
     def line(self) -> str:
-        middle = sorted(self.results, key=lambda result: result.rate)[len(self.results) // 2]
+        middle = self._middle
         generator = middle.generator_cpu_s / middle.requests * 1e6
         return (
             f"{self.name:30} {self.rate:10,.0f} {statistics.median(self.cpu_us):8.1f} "
@@ -271,8 +281,11 @@ def main() -> None:
         print("nginx is not installed, so its line is missing")
     share = rows[single.name].rate / rows[bare.name].rate
     by_cpu = statistics.median(rows[bare.name].cpu_us) / statistics.median(rows[single.name].cpu_us)
-    print(f"\ndurable single calls: {share:.2f} x bare ASGI by rate, {by_cpu:.2f} x by CPU (gate 0.6, goal 0.7)")
-    print(f"batched intake: {rows[batch.name].rate:,.0f} messages/s a core (gate 60,000, goal 100,000)")
+    print()
+    check("durable single calls x bare ASGI, by rate", share, 0.6, 0.7)
+    check("durable single calls x bare ASGI, by CPU", by_cpu, 0.6, 0.7)
+    check("batched intake, messages/s a core", rows[batch.name].rate, 60_000, 100_000)
+    check("ack p99 at half load, ms", rows[half.name].p99_ms, 20, at_most=True)
 
 
 if __name__ == "__main__":

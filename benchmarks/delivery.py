@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from benchmarks.gates import check
 from tabard.message.types import StoredMessage
 from tabard.settings import Settings
 from tests.integration.delivery.running import Running, delivering
@@ -157,10 +159,19 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _told(name: str, number: int, run: Callable[[], tuple[float, float]]) -> float:
+@dataclass(frozen=True)
+class Told:
+    """What one load took."""
+
+    rate: float
+    cpu_us: float
+
+
+def _told(name: str, number: int, run: Callable[[], tuple[float, float]]) -> Told:
     wall_s, cpu_s = run()
-    print(f"{name:38} {number / wall_s:9,.0f} deliveries/s {cpu_s / number * 1e6:8.1f} µs CPU each")
-    return cpu_s
+    told = Told(number / wall_s, cpu_s / number * 1e6)
+    print(f"{name:38} {told.rate:9,.0f} deliveries/s {told.cpu_us:8.1f} µs CPU each")
+    return told
 
 
 def main() -> None:
@@ -180,18 +191,25 @@ def main() -> None:
 
         singles, batched = given.singles, given.batched
         _told("bare aiohttp, singles", singles, lambda: uvloop.run(bare(receiver.url, singles)))
-        one = _told("1 destination, singles", singles, run(singles, 1, 1))
+        single = _told("1 destination, singles", singles, run(singles, 1, 1))
         few = singles // 4
-        ten = _told(f"{DESTINATIONS} destinations, singles", few * DESTINATIONS, run(few, DESTINATIONS, 1))
-        print(f"{'':38} {ten / few * singles / one:9.1f} × the CPU of one destination")
-        one = _told("1 destination, batches", batched, run(batched, 1, BATCH))
+        singles_ten = _told(f"{DESTINATIONS} destinations, singles", few * DESTINATIONS, run(few, DESTINATIONS, 1))
+        batch = _told("1 destination, batches", batched, run(batched, 1, BATCH))
         few = batched // 4
-        ten = _told(f"{DESTINATIONS} destinations, batches", few * DESTINATIONS, run(few, DESTINATIONS, BATCH))
-        print(f"{'':38} {ten / few * batched / one:9.1f} × the CPU of one destination")
+        batches_ten = _told(f"{DESTINATIONS} destinations, batches", few * DESTINATIONS, run(few, DESTINATIONS, BATCH))
         receiver.arrivals()
         lags = uvloop.run(lag(receiver, given.lag_seconds, Path(tempfile.mkdtemp(dir=folder))))
         p50, p99 = statistics.median(lags), lags[int(len(lags) * 0.99)]
         print(f"{f'lag at {PACED_PER_S:,} messages/s':38} p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(lags):,} messages)")
+        check("single requests a second to one destination", single.rate, 4_000)
+        check("messages a second in batches to one destination", batch.rate, 20_000)
+        check(
+            "CPU of ten destinations x one, singles", singles_ten.cpu_us * DESTINATIONS / single.cpu_us, 4, at_most=True
+        )
+        check(
+            "CPU of ten destinations x one, batches", batches_ten.cpu_us * DESTINATIONS / batch.cpu_us, 4, at_most=True
+        )
+        check("median lag at 1,000 messages a second, ms", p50, 150, at_most=True)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.gates import check
 from benchmarks.traffic import Load, Series, generate, receiving
 from tabard.testing.installation import Installation, running
 
 DRAIN_S = 60.0
+GATES = {True: (5_000, 8_000), False: (3_000, 5_000)}
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -121,8 +123,13 @@ def _row(
     cost = "  ".join(f"{role} {seconds / accepted * 1e6:.0f}" for role, seconds in used.items())
     outside = f"generator {sent.cpu_s / accepted * 1e6:.0f}  receiver {got.cpu_s / accepted * 1e6:.0f}"
     latencies = quantiles(sent.latencies_ms, n=100) if len(sent.latencies_ms) > 1 else [0.0] * 99
+    name = f"batches of {batch}" if batch > 1 else "single calls"
+    check(f"end to end, {name}: messages/s kept up with", got.points[-1][1] / (end - begin), *GATES[batch > 1])
+    check(f"end to end, {name}: backlog at the end, s of load", thirds[-1] / rate, 2, at_most=True)
+    check(f"end to end, {name}: delivered of accepted", got.points[-1][1] / accepted, 1)
+    check(f"end to end, {name}: resident in all, MiB", resident, 350, at_most=True)
     return [
-        f"{'batches of ' + str(batch) if batch > 1 else 'single calls'}",
+        name,
         f"{rate}",
         f"{accepted / (end - begin):.0f}",
         f"{got.points[-1][1]} of {accepted}",

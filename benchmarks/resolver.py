@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.gates import check
 from benchmarks.people import Population
 from tabard.identity.rules import Rules
 from tabard.resolver.consumer import ENTRIES_MAX, calm_collector
@@ -112,13 +113,30 @@ def main() -> None:
         profile = cProfile.Profile() if options.profile else None
         if profile:
             profile.enable()
+        told = []
         for size in _sizes(options.messages):
-            print(json.dumps(run.grow(size - run.population.messages)), flush=True)
+            told.append(run.grow(size - run.population.messages))
+            print(json.dumps(told[-1]), flush=True)
         if profile:
             profile.disable()
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)
-        print(json.dumps({"look_up_ms": run.look_ups(), **run.sizes(), "peak_mib": _peak_mib()}))
+        look_ups, sizes = run.look_ups(), run.sizes()
+        print(json.dumps({"look_up_ms": look_ups, **sizes, "peak_mib": _peak_mib()}))
         run.store.close()
+    _hold(told, look_ups["p99"], sizes["other_bytes_a_person"])
+
+
+def _hold(told: list[dict[str, Any]], look_up_p99_ms: float, bytes_a_person: float) -> None:
+    """The gates that the size of this run can speak for."""
+    alone = {one["stored"]: one["us_a_message"]["decode"] + one["us_a_message"]["store"] for one in told}
+    last = told[-1]
+    check(f"with projector at {last['stored']:,}, messages/s a core", last["messages_per_cpu_s"], 8_000, 15_000)
+    if 5_000_000 in alone:
+        check("resolver alone at 5 M, messages/s a core", 1e6 / alone[5_000_000], 15_000, 20_000)
+    if 20_000_000 in alone:
+        check("cost at 20 M x cost at 1 M", alone[20_000_000] / alone[1_000_000], 2, at_most=True)
+    check("profile look-up p99, ms", look_up_p99_ms, 5, at_most=True)
+    check("bytes a person besides the archive", bytes_a_person, 6_000, at_most=True)
 
 
 def _sizes(messages: int) -> list[int]:
