@@ -221,6 +221,7 @@ def test_a_port_that_another_program_has_is_refused_by_name(tmp_path: Path) -> N
         code, text = serve_once("--data", str(tmp_path / "data"), "--collect", address, "--web", "127.0.0.1:0")
     assert code == 4
     assert f"tabard: address_in_use: {address}" in text
+    assert not (tmp_path / "data").exists(), "the next start is the first, and shows key and token"
 
 
 def test_all_roles_together_stay_within_350_mib_under_load(serving: Installation) -> None:

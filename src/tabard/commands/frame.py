@@ -59,8 +59,6 @@ _NAMED: Final = {
     "NoInstallation": ("no_installation", EXIT_INSTALLATION),
     "InstallationIncomplete": ("installation_incomplete", EXIT_INSTALLATION),
     "InstallationDamaged": ("installation_damaged", EXIT_INSTALLATION),
-    "InstallationIncomplete": ("installation_incomplete", EXIT_INSTALLATION),
-    "InstallationDamaged": ("installation_damaged", EXIT_INSTALLATION),
     "FormatTooNew": ("format_too_new", EXIT_INSTALLATION),
     "DatabaseTooNew": ("format_too_new", EXIT_INSTALLATION),
     "MigrationChanged": ("migration_changed", EXIT_INSTALLATION),

@@ -17,7 +17,7 @@ from tabard.compose.first_start import Opened, open_or_make
 from tabard.compose.listening import reserved
 from tabard.compose.supervisor import Role, Supervisor
 from tabard.settings import Settings, collector_url
-from tabard.storage.sqlite.installation import write_secret
+from tabard.storage.sqlite.installation import Installation, write_secret
 from tabard.telemetry import logging
 
 
@@ -29,12 +29,12 @@ def serve(**options: Any) -> None:
     """Start everything: collector, resolver, deliverer and web.
 
     Each runs as a process of its own; one that dies or hangs is started again. SIGTERM stops them in order. The first
-    start makes the data folder with a source "default" and prints its write key and the admin token once. Sources and
-    destinations of the --config file are applied at each start.
+    start makes the data folder with a source "default" and prints its write key, and the admin token to a terminal or
+    with --json. Sources and destinations of the --config file are applied at each start.
     """
     settings = settings_of(options)
     logging.configure(as_json=settings.log_json, level=settings.log_level, role="supervisor")
-    opened = open_or_make(Path(settings.data), os.environ, SystemClock())
+    opened = _opened(settings)
     _apply(options["config"], settings)
     run = opened.installation.run
     with (
@@ -50,8 +50,17 @@ def serve(**options: Any) -> None:
             _roles(settings, config),
             run,
             hung_after_s=settings.role_hung_s,
-            on_ready=lambda: _announce_to_reader(settings, opened),
+            on_ready=lambda: _announce_to_reader(settings, opened, asked_json=bool(options["log_json"])),
         ).run()
+
+
+def _opened(settings: Settings) -> Opened:
+    """The installation. On its first start nothing is made, and so no token shown in vain, where a port is taken."""
+    data = Path(settings.data)
+    if not Installation(data).exists():
+        with reserved(settings.collect), reserved(settings.web):
+            pass
+    return open_or_make(data, os.environ, SystemClock())
 
 
 def _apply(config: Path | None, settings: Settings) -> None:
@@ -80,30 +89,38 @@ def _clear(metrics: Path) -> None:
         path.unlink()
 
 
-def _announce_to_reader(settings: Settings, opened: Opened) -> None:
-    """Announces, unless nobody reads any more: the roles run all the same."""
+def _announce_to_reader(settings: Settings, opened: Opened, *, asked_json: bool) -> None:
+    """Announces, unless nobody reads any more: the roles run all the same.
+
+    The token is for a person at a terminal or a program that asked for the document; what is kept as a log, by systemd
+    or a container's engine, shall not hold it.
+    """
     try:
-        _announce(settings, opened)
+        _announce(settings, opened, with_token=asked_json or sys.stdout.isatty())
     except BrokenPipeError:
         stop_printing()
 
 
-def _announce(settings: Settings, opened: Opened) -> None:
+def _announce(settings: Settings, opened: Opened, *, with_token: bool) -> None:
     url, web_url = collector_url(settings), f"http://{settings.web}"
-    source = opened.first_source
-    document: dict[str, Any] = {"collector": url, "web": web_url, "data": settings.data}
-    if source:
-        document |= {"writeKey": source.write_key, "adminToken": opened.admin_token}
+    source, token_file = opened.first_source, opened.installation.keys / "admin-token"
     if settings.log_json:
+        document = {"collector": url, "web": web_url, "data": settings.data, "adminTokenFile": str(token_file)}
+        if source:
+            document["writeKey"] = source.write_key
+        if opened.admin_token and with_token:
+            document["adminToken"] = opened.admin_token
         click.echo(msgspec.json.encode(document).decode())
         return
     click.echo(f"\n  collector    {url}\n  web          {web_url}\n  data         {settings.data}")
-    if source:
-        kept = opened.installation.keys / "admin-token"
-        body = '{"userId": "u1", "traits": {"email": "ann@example.com", "firstName": "Ann"}}'
-        click.echo(
-            f"  write key    {source.write_key}   (source {source.name})\n"
-            f"  admin token  {opened.admin_token}   (shown once; kept in {kept})\n\n"
-            f"  curl -u {source.write_key}: -H 'Content-Type: application/json' {url}/v1/identify \\\n"
-            f"    -d '{body}'\n"
-        )
+    if source is None:
+        click.echo(f"  write keys   tabard source list --data {settings.data}\n  admin token  in {token_file}\n")
+        return
+    shown = f"{opened.admin_token}   (shown once; kept in {token_file})" if with_token else f"in {token_file}"
+    body = '{"userId": "u1", "traits": {"email": "ann@example.com", "firstName": "Ann"}}'
+    click.echo(
+        f"  write key    {source.write_key}   (source {source.name})\n"
+        f"  admin token  {shown}\n\n"
+        f"  curl -u {source.write_key}: -H 'Content-Type: application/json' {url}/v1/identify \\\n"
+        f"    -d '{body}'\n"
+    )
