@@ -98,3 +98,21 @@ def test_a_resolver_that_lost_its_store_does_not_project_from_an_old_memory() ->
         with pytest.raises(Fenced):
             zombie.project(10)
         zombie.close()
+
+
+def test_an_address_whose_text_was_erased_asserts_its_real_text_again() -> None:
+    events = [
+        call("identify", "m", 3, userId="x", traits={"email": "lead@x.io"}),
+        call("delete", "d", 5, ids=["user:x"]),
+        call("page", "n", 4, anonymousId="a1"),
+        call("identify", "n", 1, userId="lead@x.io", anonymousId="a1", traits={"plan": True}),
+    ]
+    with engine(CAPS) as one:
+        assert fed(one, *events) == World(events).answer()
+
+
+def test_an_erasure_takes_the_previous_id_that_only_an_erased_alias_named() -> None:
+    with engine(CAPS) as one:
+        fed(one, call("alias", "m", 1, userId="x", previousId="secret"), call("delete", "d", 2, ids=["user:x"]))
+        texts = [text for (text,) in one.store.database.execute("SELECT text FROM node")]
+        assert not any("secret" in text for text in texts)

@@ -12,7 +12,6 @@ from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, numbers
 from tabard.storage.sqlite.store_nodes import CONTROLLED, SEEN, Node, Nodes
-from tabard.storage.sqlite.store_rebuild import people
 
 
 class Eraser:
@@ -39,7 +38,7 @@ class Eraser:
             entry = self._archive.entry(row)
             if entry.subject is node and self._facts.deleted(node, entry.t):
                 self._archive.erase(row)
-                fading.update(people(entry))
+                fading.update(entry.roles())
         for one in fading:
             if one.kind != Kind.GROUP and not one.flags & SEEN and not self._is_needed(one):
                 self._nodes.erase(one)

@@ -119,7 +119,6 @@ class Nodes:
         self._by_id: dict[int, Node] = {}
         self._next = int(database.execute(SQL["next_node"]).get)
         self._new_keys: dict[int, Node] = {}
-        self._recalled: dict[Node, str] = {}
 
     def load(self, texts: Iterable[str]) -> None:
         """Brings identifiers into memory, in two queries; those nobody mentioned before are made."""
@@ -134,16 +133,20 @@ class Nodes:
             while node is not None and not self._is(node, text):
                 key = (key + 1) & KEY_MASK
                 node = self._at(key, self._table.find((key,)).get(key))
-            node = node or self._made(text, key)
-            self._by_text[text] = node
-            if node.flags & ERASED:
-                self._recalled[node] = text
+            self._by_text[text] = node or self._made(text, key)
 
     def get(self, text: str) -> Node:
         """An identifier, made if it is new."""
         if text not in self._by_text:
             self.load((text,))
         return self._by_text[text]
+
+    def named(self, text: str) -> Node:
+        """An identifier that a stored body names: if its text was erased, it has it back."""
+        node = self.get(text)
+        if node.flags & ERASED:
+            self._retext(node, text, node.flags & ~ERASED)
+        return node
 
     def find(self, text: str) -> Node | None:
         """An identifier if anything ever mentioned it."""
@@ -181,10 +184,7 @@ class Nodes:
             self._retext(node, self.keys.erased(node.text), node.flags | ERASED)
 
     def flush(self) -> None:
-        """Writes what changed, in the order of the integers; who was erased and is seen again has its text back."""
-        for node, text in self._recalled.items():
-            if node.flags & ERASED and node.flags & SEEN:
-                self._retext(node, text, node.flags & ~ERASED)
+        """Writes what changed, in the order of the integers."""
         changed = [node for node in self._by_id.values() if node.changed]
         changed.sort(key=lambda node: node.id)
         run = self._database.executemany
@@ -200,9 +200,6 @@ class Nodes:
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties the memory when it has grown too large (or always). Only after a flush."""
-        for text in self._recalled.values():
-            self._by_text.pop(text, None)
-        self._recalled = {}
         if everything:
             self._by_id.clear()
             self._by_text.clear()

@@ -97,7 +97,7 @@ class Upkeep:
         if fact is None:
             return self._archive.entry(row)
         self._nodes.load(texts_of(fact))
-        entry = entry_of(row.position, row.timestamp, self._archive.name(row), fact, self._nodes.get)
+        entry = entry_of(row.position, row.timestamp, self._archive.name(row), fact, self._nodes.named)
         for node in entry.previous:
             node.flags |= NAMED
             node.changed = True
