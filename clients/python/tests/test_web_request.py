@@ -3,9 +3,13 @@
 import asyncio
 import json
 import subprocess
+from collections.abc import Iterator
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
+from wsgiref.util import FileWrapper
 
 import pytest
 from hypothesis import given, settings
@@ -164,6 +168,47 @@ def test_the_wsgi_middleware_binds_every_request() -> None:
     assert not client.track(event="outside").success
 
 
+def test_the_wsgi_middleware_binds_a_streamed_body_and_its_close_too() -> None:
+    client = Client("key", send=False)
+    seen: list[dict[str, Any]] = []
+
+    def called() -> None:
+        seen.append(client.track(event="a").message)
+
+    def streamed() -> Iterator[bytes]:
+        called()
+        client.identify("u1")
+        yield b"one"
+        called()
+        yield b"two"
+
+    def view(env: dict[str, Any], start_response: Any) -> Any:
+        response = WerkzeugResponse(streamed())
+        response.call_on_close(called)
+        return response(env, start_response)
+
+    app = WsgiIdentity(view)
+    other = WsgiIdentity(lambda *_: iter([b"other"]))
+    body: Any = app(environ(), lambda *_: None)
+    parts = []
+    for part in body:
+        parts.append(part)
+        assert not client.track(event="the server's own code, between two parts").success
+        assert list(other({**environ(), "HTTP_COOKIE": ""}, lambda *_: None)) == [b"other"]
+    body.close()
+    assert parts == [b"one", b"two"]
+    assert [message["anonymousId"] for message in seen] == ["anon-1"] * 3
+    assert [message["userId"] for message in seen] == [None, "u1", "u1"], "the bind is the same one throughout"
+
+
+def test_the_wsgi_middleware_leaves_alone_what_runs_no_code_later() -> None:
+    """A server recognises its own file wrapper by its class, and knows the length of a list of one."""
+    wrapper = FileWrapper(BytesIO(b"file"))
+    for body in ([b"list"], (b"tuple",), wrapper):
+        app = WsgiIdentity(lambda *_, body=body: body)
+        assert app({**environ(), "wsgi.file_wrapper": FileWrapper}, lambda *_: None) is body
+
+
 @pytest.mark.parametrize(
     ("header", "user_id"),
     [
@@ -208,12 +253,19 @@ def test_cookies_are_set_as_the_browser_client_sets_them(kind: type[Any]) -> Non
 
 
 @pytest.mark.parametrize("kind", RESPONSES)
-def test_clearing_expires_all_three(kind: type[Any]) -> None:
-    response = kind()
-    clear_identity_cookies(response)
-    cookies = set_cookies(response)
-    assert [cookie.split("=")[0] for cookie in cookies] == ["ajs_anonymous_id", "ajs_user_id", "ajs_group_id"]
-    assert all("Max-Age=0" in cookie for cookie in cookies)
+def test_a_logout_sets_a_fresh_anonymous_id_and_expires_user_and_group(kind: type[Any]) -> None:
+    """Were all three gone, the browser client would restore the person from its local storage."""
+    ids = set()
+    for _ in range(2):
+        response = kind()
+        clear_identity_cookies(response, domain="example.com")
+        anonymous, *others = set_cookies(response)
+        assert [cookie.split("=")[0] for cookie in others] == ["ajs_user_id", "ajs_group_id"]
+        assert all("Max-Age=0" in cookie for cookie in others)
+        assert "Max-Age=31536000" in anonymous
+        value = identity_from_cookies(anonymous).anonymous_id
+        ids.add(str(UUID(value)))
+    assert len(ids) == 2
 
 
 @settings(deadline=None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 ANONYMOUS_ID = "ajs_anonymous_id"
 USER_ID = "ajs_user_id"
@@ -63,8 +64,14 @@ def set_identity_cookies(
 
 
 def clear_identity_cookies(response: Response, *, domain: str | None = None, secure: bool = True) -> None:
-    """Forget the person, as `reset()` does in the browser: the next visit gets a new anonymousId."""
-    for name in (ANONYMOUS_ID, USER_ID, GROUP_ID):
+    """Forget the person, as `reset()` does in the browser: a new anonymousId, and no user and no group.
+
+    The anonymousId is replaced, not removed: what its cookies lack, the browser client restores from local storage;
+    by an anonymousId unlike the stored one it sees that its copy is of somebody else, and forgets that person.
+    `domain` is the one the cookies were set with.
+    """
+    _set(response, ANONYMOUS_ID, str(uuid4()), MAX_AGE_S, domain, secure)
+    for name in (USER_ID, GROUP_ID):
         _set(response, name, "", 0, domain, secure)
 
 
