@@ -64,11 +64,18 @@ class Deps:
     orders_folder: Path
 
 
+class CommitGivenUp(Exception):
+    """The delivery store refused a commit after the wish to stop; what it held is delivered again."""
+
+
 class Deliverer:
     """All outlets of one process. Not before `start` and not after `close` does anything move."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, stop: asyncio.Event | None = None) -> None:
+        """`stop`: the wish to stop, set before `close` is called; from then on no failing store is waited for."""
         self.deps = deps
+        self._stop = stop or asyncio.Event()
+        self._given_up = False
         self.outlets: dict[str, Outlet] = {}
         self.unusable: dict[str, str] = {}
         self.committed_at = 0
@@ -89,6 +96,7 @@ class Deliverer:
     async def close(self) -> None:
         """Stops taking, lets what is under way finish, commits."""
         self._closing = True
+        self._stop.set()
         self._hurried.set()
         # Not cancelled: a commit that is under way in its thread must be heard of.
         await asyncio.gather(*self._tasks)
@@ -294,28 +302,41 @@ class Deliverer:
             await self.commit()
 
     async def commit(self) -> None:
-        """Writes what every consumer did since the last time, as one transaction; tries until it succeeds."""
+        """Writes what every consumer did since the last time, as one transaction; tries until it succeeds.
+
+        After the wish to stop it tries once, and what was not written is delivered again by the next process.
+        """
         async with self._committing:
+            if self._given_up:
+                return
             now_ms = self.now_ms()
             consumers = [served.consumer for outlet in self.outlets.values() for served in outlet.served]
             commits = [commit for consumer in consumers if (commit := consumer.commit(now_ms))]
             if not commits:
                 return
-            await self.write(commits)
+            try:
+                await self.write(commits)
+            except CommitGivenUp:
+                return
             for consumer in consumers:
                 consumer.committed()
         for outlet in self.outlets.values():
             outlet.make_room()
 
     async def write(self, commits: list[Commit]) -> None:
-        """Writes these commits as one transaction; tries until it succeeds."""
-        while True:
+        """Writes these commits as one transaction; tries until it succeeds. Raises `CommitGivenUp`."""
+        while not self._given_up:
             try:
                 await self.in_store(self.deps.deliveries.commit, commits, self.now_ms())
                 break
             except Exception as problem:  # noqa: BLE001 - a full or failing disk: nothing moves until it is over
                 logger().error("delivery.commit.failed", problem=str(problem))
-                await asyncio.sleep(_COMMIT_RETRY_S)
+                # What these commits held has left its consumers: no later one may pass over it.
+                self._given_up = self._stop.is_set()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), _COMMIT_RETRY_S)
+        if self._given_up:
+            raise CommitGivenUp
         self.committed_at = self.now_ms()
         _count(commits)
 

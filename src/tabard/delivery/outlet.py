@@ -81,13 +81,10 @@ class Outlet:
     async def remove(self, served: Served) -> None:
         """Ends a consumer's reading; what is under way finishes."""
         self.served.remove(served)
-        await self._end_reading([served])
-
-    async def _end_reading(self, ended: list[Served]) -> None:
-        for served in ended:
-            served.ended = True
-            served.more.set()
-        await asyncio.gather(*(served.reader for served in ended if served.reader))
+        served.ended = True
+        served.more.set()
+        if served.reader:
+            await served.reader
 
     def reconfigure(self, compiled: Compiled) -> None:
         """Goes on with a changed configuration; the next probe goes at once."""
@@ -116,13 +113,16 @@ class Outlet:
             served.more.set()
 
     async def close(self, grace_s: float) -> None:
-        """Ends reading, lets what is under way finish for that long, then breaks it off."""
+        """Ends reading, lets what is under way finish for that long, then breaks it off: a store may be away."""
         self._closed = True
         if self._timer:
             self._timer.cancel()
-        await self._end_reading(self.served)
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=grace_s)
+        for served in self.served:
+            served.ended = True
+            served.more.set()
+        tasks = {*self._tasks, *(served.reader for served in self.served if served.reader)}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)

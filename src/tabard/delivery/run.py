@@ -21,7 +21,7 @@ COUNT_S: Final = 5.0
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
     """Delivers until `stop` is set; then lets what is under way finish, and commits."""
-    deliverer = Deliverer(deps)
+    deliverer = Deliverer(deps, stop)
     bookkeeping = Bookkeeping(deliverer)
     await deliverer.start()
 
