@@ -11,7 +11,7 @@ from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
 from tabard.delivery.retry import judge
 from tabard.delivery.route import options_for
 from tabard.destinations.kit.action import Action, Call
-from tabard.destinations.kit.destination import Destination
+from tabard.destinations.kit.destination import Destination, Subject
 from tabard.destinations.kit.errors import AuthenticationFailed, DestinationError, HttpError
 from tabard.destinations.kit.request import HttpRequest, HttpResponse, Send
 
@@ -48,7 +48,7 @@ async def attempt(unit: Unit, compiled: Compiled, send: Send, now_ms: int, retry
     calls = [_call(unit, index, compiled, now) for index in range(len(unit.entries))]
 
     def end(error: Exception | None) -> Outcome:
-        return _outcome(error, now_ms, retry_after_max_s)
+        return outcome_of(error, now_ms, retry_after_max_s)
 
     try:
         errors = await _perform(action, calls, send, is_batch=unit.batch_key is not None)
@@ -80,12 +80,25 @@ def _call(unit: Unit, index: int, compiled: Compiled, now: datetime) -> Call:
     )
 
 
-def _outcome(error: Exception | None, now_ms: int, retry_after_max_s: float) -> Outcome:
+def outcome_of(error: Exception | None, now_ms: int, retry_after_max_s: float) -> Outcome:
+    """What an attempt came to that raised this, or nothing."""
     if error is None:
         return DELIVERED
     if isinstance(error, DestinationError):
         return judge(error, now_ms=now_ms, retry_after_max_s=retry_after_max_s)
     return Outcome(Verdict.DEAD, "defect", f"the action failed: {type(error).__name__}", blames_item=True)
+
+
+async def erase(compiled: Compiled, send: Send, subjects: Sequence[Subject]) -> Exception | None:
+    """Asks the destination to erase people; the error of the first that failed, None where all succeeded."""
+    on_delete = compiled.destination.on_delete
+    try:
+        for subject in subjects:
+            if on_delete is not None:
+                await on_delete(send, compiled.settings, subject)
+    except Exception as error:  # noqa: BLE001 - somebody's code; whatever it raises is the end of the attempt
+        return error
+    return None
 
 
 async def credentials_refused(destination: Destination, settings: Mapping[str, Any], send: Send) -> str:

@@ -395,14 +395,20 @@ class Consumer:
 
     # --- rows and commits -----------------------------------------------------------------------------------------
 
-    def resend(self, row: Row, now_ms: int) -> None:
-        """Puts a dead delivery back, alone and at once; its order was given up when it died."""
+    def resend(self, row: Row, now_ms: int) -> bool:
+        """Puts a dead delivery back, alone and at once; its order was given up when it died.
+
+        Whether it did: not twice, the row may be read before it says that it is back.
+        """
+        if row.position in self._rows:
+            return False
         entry = entry_of_row(row, now_ms)
         entry.late, entry.attempts, entry.since, entry.due = True, 0, 0, now_ms
         entry.phase = Phase.FAILING
         self._rows[row.position] = self._changed[row.position] = entry
         self._ledger.moved(entry, Term.DEAD, Term.PARKED)
         self._wake(now_ms, entry)
+        return True
 
     def forget(self, position: int, row: Row | None, term: Term) -> None:
         """Forgets what is recorded of a message that was deleted or is no longer kept; a dead row ends as `term`."""

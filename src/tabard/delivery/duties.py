@@ -7,7 +7,9 @@ import msgspec
 
 from tabard.delivery.books import Difference, before_start, check_books, check_range
 from tabard.delivery.deliverer import Deliverer
+from tabard.delivery.dead_letter import failed_erasures
 from tabard.delivery.ledger import Ledger
+from tabard.delivery.erasures import asked_again
 from tabard.delivery.orders import CancelReplay, Order, Probe, Resend, StartReplay, pending
 from tabard.delivery.outlet import Outlet, Served
 from tabard.delivery.replay import checked, replay_state
@@ -81,17 +83,28 @@ async def _resend(deliverer: Deliverer, order: Resend) -> int:
         await deliverer.reopen_replay(state)
     outlet, served = _served(deliverer, order.consumer)
     rows = await deliverer.in_store(_dead_rows, deliverer, order)
-    for row in rows:
-        served.consumer.resend(row, deliverer.now_ms())
+    resent = [served.consumer.resend(row, deliverer.now_ms()) for row in rows]
     outlet.pump()
     await deliverer.commit()
-    return len(rows)
+    asked: int = await deliverer.in_store(_ask_again, deliverer, order)
+    return sum(resent) + asked
+
+
+def _ask_again(deliverer: Deliverer, order: Resend) -> int:
+    """Failed erasures that the order names are asked for anew; how many."""
+    failed = [
+        each
+        for each in failed_erasures(deliverer.deps.deliveries, order.consumer, order.text)
+        if order.positions is None or each.position in order.positions
+    ]
+    deliverer.deps.deliveries.put_erasures([asked_again(each, deliverer.now_ms()) for each in failed])
+    return len(failed)
 
 
 def _dead_rows(deliverer: Deliverer, order: Resend) -> list[Row]:
     deliveries = deliverer.deps.deliveries
     if order.positions is not None:
-        found = [deliveries.row(order.consumer, position) for position in order.positions]
+        found = [deliveries.row(order.consumer, position) for position in dict.fromkeys(order.positions)]
         return [row for row in found if row is not None and row.state is RowState.DEAD]
     rows: list[Row] = []
     after = 0

@@ -6,13 +6,13 @@ dead destination costs the others nothing.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from tabard.clock import Clock
-from tabard.delivery.attempt import Recording, attempt, credentials_refused, test_failure
+from tabard.delivery.attempt import Recording, attempt, credentials_refused, erase, outcome_of, test_failure
 from tabard.delivery.breaker import Why
 from tabard.delivery.compiled import Compiled
 from tabard.delivery.consumer import Consumer, Shared
@@ -21,6 +21,7 @@ from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.outcome import Outcome, Verdict
 from tabard.delivery.pace import Bucket
 from tabard.delivery.record import attempts_of, redacted, secret_texts, without_secrets
+from tabard.destinations.kit.destination import Subject
 from tabard.destinations.kit.request import Send
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count
@@ -28,6 +29,9 @@ from tabard.telemetry.metrics import count
 T = TypeVar("T")
 
 STORE_RETRY_S = 1.0
+ROOM_WAIT_S = 0.02
+TURN_WAIT_MAX_S = 2.0
+"""How long an erasure waits for its turn; what takes longer is tried again later."""
 IDLE_S = 0.5
 """A consumer that waits for room or messages looks again after this long, whatever events it missed."""
 
@@ -126,6 +130,24 @@ class Outlet:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    async def erase(self, subjects: Sequence[Subject]) -> Outcome:
+        """Asks the destination to erase people, within its pace; the reason comes without secrets."""
+        pace, clock = self.shared.pace, self._clock
+        while (wait_s := pace.wait_s(clock.now_ms() / 1000)) > 0 or not pace.has_room():
+            if wait_s > TURN_WAIT_MAX_S:
+                return Outcome(Verdict.RETRY, "held", "the destination asked not to be sent anything yet", wait_s)
+            await asyncio.sleep(max(wait_s, ROOM_WAIT_S))
+        pace.began()
+        began_s = clock.monotonic_s()
+        error = await erase(self.compiled, self._send, subjects)
+        outcome = outcome_of(error, clock.now_ms(), self._retry_after_max_s)
+        took_s, good = clock.monotonic_s() - began_s, outcome.verdict is Verdict.DELIVERED
+        pace.ended(clock.now_ms() / 1000, took_s, overloaded=outcome.overloaded, good=good)
+        if outcome.retry_after_s is not None:
+            pace.hold(clock.now_ms() / 1000 + outcome.retry_after_s)
+        self.pump()
+        return without_secrets([outcome], self.compiled)[0]
 
     # --- reading --------------------------------------------------------------------------------------------------
 

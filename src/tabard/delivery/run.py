@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tabard.delivery.deliverer import Deliverer, Deps
 from tabard.delivery.duties import Bookkeeping, apply_orders, erase, prune, write_status
+from tabard.delivery.erasures import Erasures
 from tabard.telemetry.logging import logger
 
 __all__ = ["Deps", "run"]
@@ -16,12 +17,14 @@ STATUS_S: Final = 1.0
 PRUNE_S: Final = 60.0
 CHECK_S: Final = 300.0
 ERASE_S: Final = 600.0
+TELL_S: Final = 2.0
 COUNT_S: Final = 5.0
 
 
 async def run(deps: Deps, stop: asyncio.Event) -> None:
     """Delivers until `stop` is set; then lets what is under way finish, and commits."""
     deliverer = Deliverer(deps, stop)
+    erasures = Erasures(deliverer)
     bookkeeping = Bookkeeping(deliverer)
     await deliverer.start()
 
@@ -38,6 +41,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         asyncio.create_task(_every(STATUS_S, tell, stop)),
         asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer), stop)),
         asyncio.create_task(_every(ERASE_S, lambda: erase(deliverer), stop)),
+        asyncio.create_task(_every(TELL_S, erasures.tell, stop)),
         asyncio.create_task(_every(COUNT_S, bookkeeping.count_before_start, stop)),
         asyncio.create_task(_every(CHECK_S, bookkeeping.check, stop)),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tabard.delivery.compiled import compile_subscriptions, withheld
-from tabard.delivery.dead_letter import attempt_json, row_json
+from tabard.delivery.dead_letter import attempt_json, erasure_json, row_json
 from tabard.delivery.route import Filter, refusal, route_of, untrusted
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.plan import Invalid, plan
@@ -36,10 +36,16 @@ def trace(message_id: str, tracing: Tracing) -> list[Json]:
     """One entry for each stored message of that id and each destination (and replay) that has, had or will have it.
 
     `outcome`: delivered, filtered, parked, waiting, dead, erased, pending, before_start or unknown. `how` says what
-    the answer rests on: `row`, `range` (the decision was made again with the version shown) or `cursor`.
+    the answer rests on: `row`, `range` (the decision was made again with the version shown) or `cursor`. `erasure` is
+    there where the message deleted somebody and the destination was asked to erase them.
     """
     return [
-        {"messageId": message_id, "messagePosition": position_text(message.position), **entry}
+        {
+            "messageId": message_id,
+            "messagePosition": position_text(message.position),
+            **entry,
+            **_erasure(state, message, tracing),
+        }
         for message in tracing.messages.find(message_id)
         for state in tracing.deliveries.consumers()
         if (entry := _at(state, message, tracing)) is not None
@@ -62,6 +68,11 @@ def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json 
     if offset >= state.offsets.get(partition, 0):
         return {**known, "outcome": "pending", "how": "cursor", "attempts": tries}
     return {**known, **_passed(state, message, tracing), "attempts": tries}
+
+
+def _erasure(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:
+    asked = tracing.deliveries.erasure(state.id, message.position)
+    return {"erasure": {**erasure_json(asked), "state": asked.state}} if asked else {}
 
 
 def _of_row(row: Json) -> Json:

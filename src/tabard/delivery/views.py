@@ -43,7 +43,7 @@ class DeliveryViews:
         return told
 
     def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
-        """Dead letters, newest first."""
+        """Dead letters, newest first; before them, deletions that a destination did not carry out."""
         return dead_letters(self._tracing.deliveries, destination_id, limit, text)
 
     def dead_letter(self, consumer: str, position: int) -> Json | None:
@@ -76,6 +76,11 @@ class DeliveryViews:
             for state in reversed(states)
         ]
 
+    def _erasures(self, state: ConsumerState) -> Json:
+        """How many deletions the destination was asked to carry out, of a destination that can or once could."""
+        books = self._tracing.deliveries.erasure_books(state.destination)
+        return {"erasures": books} if state.kind is ConsumerKind.LIVE and books["asked"] else {}
+
     def _book(self, state: ConsumerState) -> Json:
         by_source = books_of(state, self._tracing.deliveries)
         if state.kind is ConsumerKind.LIVE:
@@ -91,4 +96,5 @@ class DeliveryViews:
                 for name in (*map(str, Term), "pending", "stored")
             },
             "reasons": self._tracing.deliveries.reasons(state.id),
+            **self._erasures(state),
         }

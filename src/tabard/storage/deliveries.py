@@ -176,6 +176,35 @@ class Balance(msgspec.Struct, frozen=True):
     gaps: list[tuple[int, int]]
 
 
+class ErasureState(StrEnum):
+    """Where an erasure stands: `asked` is tried (again), `by_action` went out as the message's own action."""
+
+    ASKED = "asked"
+    DONE = "done"
+    BY_ACTION = "by_action"
+    FAILED = "failed"
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """People that one message deleted, to be erased at one destination. Times in milliseconds.
+
+    position, message_id: of that message. people: their identifiers as text, () once they are erased.
+    since: when it first failed. due: its next attempt. code and reason: of the last failure.
+    """
+
+    destination: str
+    position: int
+    state: ErasureState
+    message_id: str
+    people: tuple[str, ...]
+    asked_at: int
+    since: int = 0
+    due: int = 0
+    attempts: int = 0
+    code: str = ""
+    reason: str = ""
+
+
 class DeliveryReader(Protocol):
     """Reads of the deliverer's state, from any process."""
 
@@ -210,6 +239,21 @@ class DeliveryReader(Protocol):
         """The range that passed a position, None where it is not (or no longer) kept."""
         ...
 
+    def erasure_cursor(self, destination: str) -> dict[int, int]:
+        """Up to where deletions were followed for a destination: partition → next offset."""
+        ...
+
+    def erasures(
+        self, state: ErasureState, destination: str | None, limit: int, *, due: int | None = None
+    ) -> list[Erasure]:
+        """Erasures of one state, of one destination or all; only those due by then, if it is given."""
+        ...
+
+    def erasure(self, destination: str, position: int) -> Erasure | None: ...
+    def erasure_books(self, destination: str) -> dict[str, int]:
+        """asked, done, by_action, failed and pending: asked = done + by_action + failed + pending."""
+        ...
+
     def hashes(self, consumer: str, subjects: Iterable[bytes]) -> dict[bytes, bytes]: ...
     def close(self) -> None: ...
 
@@ -226,6 +270,10 @@ class DeliveryStore(DeliveryReader, Protocol):
 
     def order_applied(self, order: str, answer: dict[str, Any], now_ms: int) -> None:
         """Remembers an order by its id, so that it is applied once."""
+        ...
+
+    def put_erasures(self, erasures: Sequence[Erasure], cursor: tuple[str, dict[int, int]] | None = None) -> None:
+        """Keeps erasures as they are now, and with them how far a destination (its id) was followed."""
         ...
 
     def order_answer(self, order: str) -> dict[str, Any] | None: ...

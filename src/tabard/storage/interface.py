@@ -36,6 +36,16 @@ class Profile(msgspec.Struct, frozen=True):
     last_seen: int
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """A message that deleted people (a delete of ours, or User Deleted of a source that may), and whom it named.
+
+    `identifiers`: of people only, as text (`user:u1`); () where the message's body is no longer kept.
+    """
+
+    message: StoredMessage
+    identifiers: tuple[str, ...]
+
+
 class MessageReader(Protocol):
     """Stored messages in log order, for deliverers, exports and the live view."""
 
@@ -67,6 +77,10 @@ class MessageReader(Protocol):
 
     def is_dead(self, message: StoredMessage) -> bool:
         """Whether a delete or suppression covers the message's subject at its time: then it is never delivered."""
+        ...
+
+    def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
+        """At most `limit` deletions of a partition at offsets ≥ `offset`, ascending."""
         ...
 
     def close(self) -> None: ...
@@ -167,7 +181,11 @@ class StoreWriter(Protocol):
         ...
 
     def erase(self, limit: int) -> int:
-        """Overwrites what deletes made dead, of at most `limit` identifiers; how many were done."""
+        """Erases what deletes made dead, of at most `limit` identifiers; how many were done."""
+        ...
+
+    def wipe(self) -> bool:
+        """Takes what was erased so far out of the bytes on disk as well; False: a reader is in the way, try again."""
         ...
 
     def marks(self) -> int:

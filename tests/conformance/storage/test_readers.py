@@ -147,3 +147,20 @@ def test_positions_that_do_not_follow_are_refused(engine: Engine) -> None:
 def test_a_store_belongs_to_one_log(engine: Engine) -> None:
     with pytest.raises(Fenced, match="belongs to log"):
         engine.store.begin("another log")
+
+
+def test_deletions_name_the_people_even_when_everything_of_them_is_erased(engine: Engine) -> None:
+    engine.feed(
+        [
+            call("delete", "d1", 10, ids=["user:ann", "email:ann@x.io"]),
+            call("suppress", "s1", 11, ids=["user:eve"]),
+            call("track", "d2", 12, userId="bob", event="User Suppressed"),
+            call("track", "d3", 13, userId="bob", event="Object Deleted", properties={"objectId": "acme"}),
+        ]
+    )
+    engine.settle(erase=True)
+    reader = engine.messages()
+    found = [(each.message.message_id, each.identifiers) for each in reader.deletions(0, 0, 10)]
+    assert found == [("d1", ("user:ann", "email:ann@x.io")), ("d2", ("user:bob",)), ("d3", ())]
+    assert [each.message.message_id for each in reader.deletions(0, 7, 1)] == ["d2"]
+    assert reader.deletions(1, 0, 10) == []

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from tabard.clock import Clock, SystemClock
 from tabard.delivery.deliverer import Deliverer, Deps
 from tabard.delivery.duties import Bookkeeping, apply_orders
+from tabard.delivery.erasures import Erasures
 from tabard.destinations.catalog.webhook import destination
 from tabard.destinations.kit.destination import Destination
 from tabard.settings import Settings
@@ -28,6 +29,7 @@ class Running:
         self.store = store
         self.reader = reader
         self.bookkeeping = Bookkeeping(deliverer)
+        self.erasures = Erasures(deliverer)
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
         """Waits until the condition holds; fails with a timeout otherwise."""
@@ -41,6 +43,7 @@ class Running:
         await self.deliverer.reconfigure()
         await apply_orders(self.deliverer)
         await self.deliverer.end_replays()
+        await self.erasures.tell()
 
     async def terms(self, consumer: str = "d1") -> dict[str, int]:
         """The books as committed now, summed over the sources, without what is 0."""

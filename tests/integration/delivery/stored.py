@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from tabard.message.types import SERVER_TRUST, StoredMessage, offset_of, partition_of, position
+from tabard.message.types import CONTROL, SERVER_TRUST, StoredMessage, offset_of, partition_of, position
+from tabard.storage.interface import Deletion
 from tabard.workspace.types import DestinationInstance, Subscription
 
 EVERYTHING = " or ".join(f'type = "{each}"' for each in ("identify", "track", "page", "screen", "group", "alias"))
@@ -34,11 +36,15 @@ def stored(
 
 @dataclass
 class MemoryMessages:
-    """A `MessageReader` over a list. `dead` holds positions whose subject was deleted. `gone`: no longer kept."""
+    """A `MessageReader` over a list. `dead` holds positions whose subject was deleted. `gone`: no longer kept.
+
+    `deleted`: whom the message at a position deletes.
+    """
 
     messages: dict[int, list[StoredMessage]] = field(default_factory=dict)
     dead: set[int] = field(default_factory=set)
     gone: set[int] = field(default_factory=set)
+    deleted: dict[int, tuple[str, ...]] = field(default_factory=dict)
     watermark_ms: int = 1 << 60
     log: str = "log-1"
     is_away: bool = False
@@ -68,7 +74,8 @@ class MemoryMessages:
                 low = middle + 1
             else:
                 high = middle
-        return [each for each in kept[low : low + limit] if each.position not in self.gone]
+        calls = (each for each in islice(kept, low, None) if each.type != CONTROL and each.position not in self.gone)
+        return list(islice(calls, limit))
 
     def newest(self, limit: int, *, source: str | None = None, call_type: str | None = None) -> list[StoredMessage]:
         every = [each for kept in self.messages.values() for each in kept]
@@ -79,6 +86,11 @@ class MemoryMessages:
 
     def is_dead(self, message: StoredMessage) -> bool:
         return message.position in self.dead
+
+    def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
+        following = (each for each in self.messages.get(partition, []) if offset_of(each.position) >= offset)
+        kept = [each for each in following if each.position in self.deleted]
+        return [Deletion(each, self.deleted[each.position]) for each in kept[:limit]]
 
     def close(self) -> None:
         return

@@ -111,7 +111,7 @@ async def test_a_batch_destination_gets_batches_and_the_order_within_them(tmp_pa
 async def test_what_the_integrations_object_or_a_source_keeps_out_is_counted_by_its_reason(tmp_path: Path) -> None:
     messages = MemoryMessages().add(
         [stored(0), stored(1, integrations={"All": False}), stored(2, integrations={"hook": False}),
-         stored(3, source="other"), stored(4, integrations={"All": False, "Webhook": True}), stored(5, type="control")]
+         stored(3, source="other"), stored(4, integrations={"All": False, "Webhook": True}), stored(5, type="other")]
     )  # fmt: skip
     async with FaultyDestination() as hook:
         workspace = MemoryWorkspace([webhook(hook.url, sources=("s1",))])
@@ -154,6 +154,22 @@ async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_s
             assert running.reader.order_answer(order) == {"resent": 2}
             assert terms == {"taken": 20, "delivered": 19, "dead": 1}
     assert hook.message_ids.count("m1-3") == 1
+
+
+async def test_a_dead_letter_named_twice_is_sent_once_and_the_books_balance(tmp_path: Path) -> None:
+    messages = plain(4)
+    async with FaultyDestination(bad=lambda message: message["messageId"] == "m1-3") as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(4)
+            position, hook.status = messages.find("m1-3")[0].position, 503
+            first = given(tmp_path, Resend(id="o1", consumer="d1", positions=(position, position)))
+            again = given(tmp_path, Resend(id="o2", consumer="d1", positions=(position,)))
+            await running.until(lambda: running.reader.order_answer(again) is not None)
+            assert running.reader.order_answer(first) == {"resent": 1}
+            assert running.reader.order_answer(again) == {"resent": 0}
+            assert await running.terms() == {"taken": 4, "delivered": 3, "parked": 1}
+            await running.bookkeeping.check()
+            assert running.bookkeeping.differences == {}
 
 
 async def test_refused_credentials_rest_the_destination_and_lose_nothing(tmp_path: Path) -> None:
@@ -210,6 +226,22 @@ async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_pat
             await running.bookkeeping.check()
             assert running.bookkeeping.differences == {}
     assert "m1-2" not in hook.message_ids
+
+
+async def test_what_was_recorded_of_the_deleted_is_in_no_byte_of_the_files_in_use(tmp_path: Path) -> None:
+    messages = plain(200)
+    refused = {f"m1-{offset}" for offset in range(200) if offset % 5 == 3}
+
+    def on_disk() -> bytes:
+        return (tmp_path / "delivery.db").read_bytes() + (tmp_path / "delivery.db-wal").read_bytes()
+
+    async with FaultyDestination(bad=lambda message: message["messageId"] in refused) as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            await running.until_ended(200)
+            assert b'"u3"' in on_disk()
+            messages.dead = {messages.find(name)[0].position for name in refused}
+            await erase(running.deliverer)
+            assert b'"u3"' not in on_disk()
 
 
 async def test_a_message_whose_body_is_no_longer_kept_expires(tmp_path: Path) -> None:

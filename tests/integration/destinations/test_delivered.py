@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from tabard.clock import SystemClock
 from tabard.delivery import deliverer
+from tabard.delivery.dead_letter import dead_letters
 from tabard.delivery.egress import Egress, EgressRules
+from tabard.delivery.orders import Resend, place
+from tabard.delivery.trace import Tracing, trace
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
 from tabard.message.types import SERVER_TRUST, StoredMessage, Trust
 from tabard.workspace.types import DestinationInstance, Subscription
@@ -126,3 +130,62 @@ async def test_a_public_write_key_erases_nobody_at_the_vendor_and_a_server_does(
     assert [each.body for each in api.received] == [
         {"batch": [{"type": "person", "action": "delete", "identifiers": {"id": "leaver"}}]}
     ]
+
+
+def deletion(offset: int, *people: str) -> tuple[StoredMessage, tuple[str, ...]]:
+    """A delete as the command line states it, in the admin partition."""
+    return stored(offset, partition=0, type="control", event=None, userId=None, ids=list(people)), people
+
+
+def with_deletions(messages: MemoryMessages, *deletions: tuple[StoredMessage, tuple[str, ...]]) -> MemoryMessages:
+    messages.deleted |= {message.position: people for message, people in deletions}
+    return messages.add(message for message, _ in deletions)
+
+
+async def test_a_destination_erases_whom_we_delete_and_is_asked_until_it_has(api: TrackApi, running: Deliver) -> None:
+    messages = MemoryMessages().add([stored(0, type="identify", event=None, userId="u1", traits={"plan": "x"})])
+    async with running(messages) as one:
+        await one.until_ended(1)
+        assert api.people.keys() == {"u1"}
+        api.faults.extend([Fault(503), Fault(is_reset=True)])
+        with_deletions(messages, deletion(0, "user:u1", "email:u1@x.io", "anon:d"))
+        await one.until(lambda: one.reader.erasure_books("d1")["done"] == 1, timeout_s=20)
+        assert one.reader.erasure_books("d1") == {"asked": 1, "done": 1, "by_action": 0, "failed": 0, "pending": 0}
+        kept = one.reader.erasure("d1", 0)
+    assert api.people == {}
+    assert kept is not None
+    assert (kept.people, kept.attempts) == ((), 2)
+    asked = len(api.received)
+    async with running(messages) as again:
+        await again.turn()
+        assert again.reader.erasure_books("d1")["asked"] == 1
+    assert len(api.received) == asked
+
+
+async def test_an_erasure_that_is_refused_is_a_dead_letter_that_can_be_sent_again(
+    api: TrackApi, running: Deliver, tmp_path: Path
+) -> None:
+    api.faults.append(Fault(400))
+    messages = with_deletions(MemoryMessages(), deletion(7, "user:u1"))
+    async with running(messages) as one:
+        await one.until(lambda: one.reader.erasure_books("d1")["failed"] == 1)
+        [letter] = dead_letters(one.reader, "d1", 10)
+        shown = (letter["position"], letter["type"], letter["people"], letter["code"])
+        assert shown == ("0:7", "delete", ["user:u1"], "http_400")
+        place(tmp_path / "orders", Resend(id="o", consumer="d1", positions=(7,)), SystemClock())
+        await one.until(lambda: one.reader.erasure_books("d1")["done"] == 1)
+        assert one.reader.order_answer("o") == {"resent": 1}
+        assert dead_letters(one.reader, "d1", 10) == []
+
+
+async def test_a_deletion_that_goes_out_as_an_action_is_not_asked_for_twice(api: TrackApi, running: Deliver) -> None:
+    message = stored(0, event="User Deleted", userId="u1")
+    messages = with_deletions(MemoryMessages(), (message, ("user:u1",)))
+    async with running(messages) as one:
+        await one.until_ended(1)
+        await one.until(lambda: one.reader.erasure_books("d1")["by_action"] == 1)
+        assert one.reader.erasure_books("d1")["pending"] == 0
+        tracing = Tracing(messages, one.reader, MemoryWorkspace(), {})
+        [traced] = trace(message.message_id, tracing)
+    assert traced["erasure"]["state"] == "by_action"
+    assert len(api.received) == 1

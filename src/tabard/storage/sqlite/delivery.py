@@ -15,6 +15,8 @@ from tabard.storage.deliveries import (
     ConsumerKind,
     ConsumerState,
     Counts,
+    Erasure,
+    ErasureState,
     Range,
     Replay,
     Row,
@@ -27,6 +29,7 @@ RANGE_MS: Final = 10_000
 ATTEMPTS_MAX: Final = 20
 """Attempts kept of one delivery, the newest."""
 _PRUNED_AT_ONCE: Final = 1_000
+_FOREVER: Final = (1 << 63) - 1
 
 _SQL: Final = statements("delivery")
 _vector = msgspec.json.Decoder(dict[int, int]).decode
@@ -107,6 +110,28 @@ class SqliteDeliveryReader:
         """What was last delivered, for those subjects it is known of."""
         found = {subject: self._db.execute(_SQL["hash"], (consumer, subject)).get for subject in subjects}
         return {subject: kept for subject, kept in found.items() if kept is not None}
+
+    def erasure_cursor(self, destination: str) -> dict[int, int]:
+        """Up to where deletions were followed for a destination."""
+        offsets = self._db.execute(_SQL["erasure_cursor"], (destination,)).get
+        return {} if offsets is None else _vector(offsets)
+
+    def erasures(
+        self, state: ErasureState, destination: str | None, limit: int, *, due: int | None = None
+    ) -> list[Erasure]:
+        """Erasures of one state, those that are due first."""
+        by = _FOREVER if due is None else due
+        return [_erasure(row) for row in self._db.execute(_SQL["erasures"], (str(state), destination, by, limit))]
+
+    def erasure(self, destination: str, position: int) -> Erasure | None:
+        """The erasure a message asked for at a destination."""
+        return next((_erasure(row) for row in self._db.execute(_SQL["erasure"], (destination, position))), None)
+
+    def erasure_books(self, destination: str) -> dict[str, int]:
+        """How many were asked for, and what became of them."""
+        by_state: dict[str, int] = dict(self._db.execute(_SQL["erasure_books"], (destination,)))
+        ended = {str(state): by_state.get(state, 0) for state in ErasureState if state is not ErasureState.ASKED}
+        return {"asked": sum(by_state.values()), **ended, "pending": by_state.get(ErasureState.ASKED, 0)}
 
     def order_answer(self, order: str) -> dict[str, Any] | None:
         """What applying an order came to, None where it was not applied."""
@@ -218,6 +243,13 @@ class SqliteDeliveryStore(SqliteDeliveryReader):
         """Remembers an order by its id."""
         self._db.execute(_SQL["order_applied"], (order, _json(answer), now_ms))
 
+    def put_erasures(self, erasures: Sequence[Erasure], cursor: tuple[str, dict[int, int]] | None = None) -> None:
+        """Erasures as they are now, with the cursor they were found by, in one transaction."""
+        with immediate(self._db):
+            self._db.executemany(_SQL["put_erasure"], (_erasure_values(each) for each in erasures))
+            if cursor is not None:
+                self._db.execute(_SQL["move_erasure_cursor"], (cursor[0], _json(cursor[1])))
+
 
 def _continues(kept: Range, added: Range) -> bool:
     touches = kept.end == added.start or kept.partition < 0
@@ -274,3 +306,13 @@ def _row_values(row: Row) -> tuple[Any, ...]:
 def _range(row: Sequence[Any]) -> Range:
     named = _named(Range, row[1:])
     return Range(**{**named, "counts": _counts(named["counts"])})
+
+
+def _erasure(row: Sequence[Any]) -> Erasure:
+    named = _named(Erasure, row)
+    return Erasure(**{**named, "state": ErasureState(named["state"]), "people": _names(named["people"])})
+
+
+def _erasure_values(erasure: Erasure) -> tuple[Any, ...]:
+    named = msgspec.structs.asdict(erasure)
+    return tuple({**named, "state": str(erasure.state), "people": _json(erasure.people)}.values())

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import msgspec
 
-from tabard.identity.controls import Switch, dead
-from tabard.message.types import CONTROL, StoredMessage
+from tabard.identity.controls import Switch, controls_of, dead
+from tabard.identity.identifiers import NONE
+from tabard.message.types import CONTROL, Message, StoredMessage, Trust
 from tabard.message.types import position as packed
+from tabard.storage.interface import Deletion
 from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store_entry import TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_keys import SQL, KeyTable, message_key
@@ -87,6 +90,12 @@ class SqliteMessageReader:
             return False
         return row_is_dead(self._database, Row(*row))
 
+    def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
+        """At most `limit` deletions of a partition at offsets ≥ `offset`, ascending; those of groups name nobody."""
+        bounds = (packed(partition, offset), packed(partition + 1, 0), limit)
+        rows = self._database.execute(SQL["deletions"], bounds)
+        return [Deletion(message, deleted_by(message)) for message in self._messages(rows)]
+
     def stored(self, row: Row) -> StoredMessage:
         """A row as the message it holds."""
         return StoredMessage(
@@ -119,6 +128,25 @@ class SqliteMessageReader:
                 if len(found) == limit:
                     break
         return found
+
+
+def deleted_by(stored: StoredMessage) -> tuple[str, ...]:
+    """The people a stored control deletes, as text; () where its body is no longer kept."""
+    if not stored.body:
+        return ()
+    body = msgspec.json.decode(stored.body)
+    message = Message(
+        stored.source,
+        stored.type,
+        stored.message_id,
+        Trust(stored.trust),
+        stored.received_at,
+        stored.timestamp,
+        body,
+        user_id=body.get("userId"),
+    )
+    named = (id_ for control in controls_of(message, NONE) if control.kind == "delete" for id_ in control.ids)
+    return tuple(id_ for id_ in named if not id_.startswith("group:"))
 
 
 def watermark(received_at: int, polled_at: int) -> int:

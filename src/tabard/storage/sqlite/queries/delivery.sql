@@ -149,3 +149,26 @@ SELECT answer FROM applied WHERE order_id = ?
 
 -- name: order_applied
 INSERT INTO applied (order_id, answer, applied_at) VALUES (?, ?, ?) ON CONFLICT (order_id) DO NOTHING
+
+-- name: erasure_cursor
+SELECT offsets FROM erasure_cursor WHERE destination = ?
+
+-- name: move_erasure_cursor
+INSERT INTO erasure_cursor (destination, offsets) VALUES (?, ?)
+ON CONFLICT (destination) DO UPDATE SET offsets = excluded.offsets
+
+-- name: put_erasure
+INSERT OR REPLACE INTO erasure
+    (destination, position, state, message_id, people, asked_at, since, due, attempts, code, reason)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: erasures
+SELECT destination, position, state, message_id, people, asked_at, since, due, attempts, code, reason
+FROM erasure WHERE state = ?1 AND (?2 IS NULL OR destination = ?2) AND due <= ?3 ORDER BY due, position LIMIT ?4
+
+-- name: erasure
+SELECT destination, position, state, message_id, people, asked_at, since, due, attempts, code, reason
+FROM erasure WHERE destination = ? AND position = ?
+
+-- name: erasure_books
+SELECT state, count(*) FROM erasure WHERE destination = ? GROUP BY state

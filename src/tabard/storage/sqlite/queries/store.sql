@@ -150,6 +150,12 @@ SELECT received_at, polled_at FROM progress
 SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
 FROM message m LEFT JOIN body b ON b.position = m.position
 WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position LIMIT ?
+-- name: deletions
+SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
+FROM (
+    SELECT DISTINCT position FROM control WHERE kind = 'delete' AND position >= ? AND position < ? ORDER BY position LIMIT ?
+) c CROSS JOIN message m ON m.position = c.position LEFT JOIN body b ON b.position = m.position
+ORDER BY m.position
 -- name: newest
 SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
 FROM message m LEFT JOIN body b ON b.position = m.position
