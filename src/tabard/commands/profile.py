@@ -180,14 +180,16 @@ def unsplit(first: str, second: str, data: Path, as_json: bool) -> None:
 def delete(identifiers: tuple[str, ...], yes: bool, data: Path, as_json: bool) -> None:
     """Delete what was said of these identifiers until now, here and (where possible) at destinations.
 
-    Bodies are overwritten; what still holds data afterwards, and until when, is printed.
+    Messages are overwritten on disk; what still holds data afterwards, and until when, is printed.
     """
     ids = [_identifier(each) for each in identifiers]
     if not yes:
         if as_json:
             raise CommandFailed("not_confirmed", "--json asks nothing; add --yes", EXIT_PROBLEM)
         click.confirm(f"Delete {', '.join(ids)}? This cannot be undone", abort=True, err=True)
-    _state(data, {"type": "delete", "ids": ids}, as_json=as_json, still=holdings(open_installation(data)))
+    _state(
+        data, {"type": "delete", "ids": ids}, as_json=as_json, still=holdings(open_installation(data), SystemClock())
+    )
 
 
 @profile.command(epilog=example("tabard profile suppress user:u1"))

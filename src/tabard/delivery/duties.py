@@ -1,5 +1,6 @@
 """What the deliverer does beside delivering: orders, status, books, old rows."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from tabard.telemetry.metrics import count, gauge
 KEPT_MS: Final = 30 * 86_400_000
 """How long ranges and the attempts of finished deliveries are kept."""
 _PAGE: Final = 1_000
+_WIPES_MAX: Final = 20
+_WIPE_PAUSE_S: Final = 0.5
 _RANGES_AT_ONCE: Final = 500
 _RECOUNTED_AT_ONCE: Final = 50_000
 """Messages of kept ranges that one self-check counts in the store, so that it stays small beside delivery."""
@@ -190,7 +193,8 @@ async def prune(deliverer: Deliverer) -> None:
 async def erase(deliverer: Deliverer) -> None:
     """Forgets attempts and dead letters of people who were deleted, and of messages that are no longer kept.
 
-    Also those of ended replays and removed destinations.
+    Also those of ended replays and removed destinations. They are gone from the bytes on disk too, unless readers stay in
+    the way for seconds: then the next time.
     """
     for state in await deliverer.in_store(deliverer.deps.deliveries.consumers):
         consumer = deliverer.served(state.id)
@@ -202,6 +206,11 @@ async def erase(deliverer: Deliverer) -> None:
         commit = ledger.close(0, deliverer.now_ms())
         if commit is not None and deliverer.served(state.id) is None:
             await deliverer.write([commit])
+    await deliverer.commit()
+    for _ in range(_WIPES_MAX):
+        if await deliverer.in_store(deliverer.deps.deliveries.wipe):
+            return
+        await asyncio.sleep(_WIPE_PAUSE_S)
 
 
 async def _forget(deliverer: Deliverer, consumer: str, forget: Callable[..., None]) -> None:

@@ -25,6 +25,7 @@ PROJECT_S: Final = 0.25
 KEEP_UP_S: Final = 0.2
 MARKS: Final = 2000
 ERASURES: Final = 20
+WIPE_S: Final = 1.0
 SYNC_S: Final = 2.0
 END_S: Final = 2.0
 ENTRIES_MAX: Final = 4096
@@ -120,6 +121,8 @@ class Consumer:
         self._partitions: list[int] = []
         self._books = Books()
         self._marked = True
+        # A process before this one may have died between erasing and wiping.
+        self._erased = True
         self._newest_received = 0
         self._watermark_due = False
         self._due: dict[str, float] = {}
@@ -138,6 +141,8 @@ class Consumer:
             self._watermark_due = min(one.polled_at for one in taken.consumed) <= self._newest_received + PAST_MS
         if self._marked and (not worked or self._is_due("project", PROJECT_S)):
             self._keep_up()
+        if self._erased and self._is_due("wipe", WIPE_S):
+            self._erased = not self._parts.store.wipe()
         if self._is_due("sync", SYNC_S):
             self._release()
         if self._is_due("status", 1.0):
@@ -149,6 +154,8 @@ class Consumer:
         until_s = self._parts.clock.monotonic_s() + END_S
         while self._marked and self._parts.clock.monotonic_s() < until_s:
             self._keep_up()
+        if self._erased:
+            self._erased = not self._parts.store.wipe()
         self._release()
         self._publish()
 
@@ -241,7 +248,9 @@ class Consumer:
         while store.project(MARKS) == MARKS:
             if clock.monotonic_s() > until_s:
                 return
-        self._marked = store.erase(ERASURES) == ERASURES
+        erased = store.erase(ERASURES)
+        self._erased = self._erased or erased > 0
+        self._marked = erased == ERASURES
 
     def _release(self) -> None:
         """Lets the log go of what is durable in the store."""

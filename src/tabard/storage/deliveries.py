@@ -264,12 +264,12 @@ class DeliveryStore(DeliveryReader, Protocol):
     def add_consumer(self, state: ConsumerState) -> None: ...
     def set_state(self, consumer: str, state: str, why: str, now_ms: int) -> None: ...
     def commit(self, commits: Sequence[Commit], now_ms: int) -> None: ...
-    def prune(self, before_ms: int) -> int:
-        """Forgets ranges and finished attempts older than that; their counts stay in `Book.pruned`."""
+    def wipe(self) -> bool:
+        """Takes what was erased so far out of the bytes on disk as well; False: a reader is in the way, try again."""
         ...
 
-    def order_applied(self, order: str, answer: dict[str, Any], now_ms: int) -> None:
-        """Remembers an order by its id, so that it is applied once."""
+    def prune(self, before_ms: int) -> int:
+        """Forgets ranges and finished attempts older than that; their counts stay in `Book.pruned`."""
         ...
 
     def put_erasures(self, erasures: Sequence[Erasure], cursor: tuple[str, dict[int, int]] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(run: Run, tmp_path: 
     shown = run("apply", str(file), "--dry-run")
     assert shown["applied"] is False
     assert [(each["change"], each["name"]) for each in shown["changes"]] == [("add", "app"), ("change", "crm")]
-    assert shown["changes"][1]["differences"] == ["enabled: True → False"]
+    assert shown["changes"][1]["differences"] == ["enabled: true → false"]
     assert [each["name"] for each in run("source", "list")] == ["default"]
 
 
@@ -174,7 +175,7 @@ def test_lines_are_imported_into_the_log_while_no_collector_runs_and_only_once(
         (2501, "invalid_json"),
         (2502, "event_not_defined"),
     ]
-    status = run("status")
+    status = run("status", code=5)
     assert status["log"]["partitions"] == [{"partition": 0, "start": 0, "end": 2500, "resolved": 0}]
 
 
@@ -185,7 +186,18 @@ def test_a_control_is_kept_in_the_log_and_a_wrong_one_is_refused_by_name(run: Ru
     assert run("profile", "split", "user:", "anon:a1", code=2)["error"]["code"] == "control_invalid"
     deleted = run("profile", "delete", "user:u1", "--yes")
     assert deleted["position"] == "0:2"
-    assert {"log", "rejections", "quarantine", "backups"} <= {each["place"] for each in deleted["stillHeld"]}
+    still = {each["place"]: each["until"] for each in deleted["stillHeld"]}
+    assert {"store", "delivery", "deletion", "other identifiers", "rejections", "quarantine", "backups"} <= set(still)
+    named = datetime.fromisoformat(still["log"].removeprefix("not before ").partition(": ")[0])
+    assert timedelta(days=6.9) < named - datetime.now(UTC) <= timedelta(days=7)
+
+
+def test_a_delete_says_which_destinations_are_asked_and_which_are_not(run: Run) -> None:
+    add_hook(run)
+    still = {each["place"]: each["until"] for each in run("profile", "delete", "user:u1", "--yes")["stillHeld"]}
+    assert [until for place, until in still.items() if place.startswith("destination ")] == [
+        "it has no way to be asked: erase them there by hand"
+    ]
 
 
 def test_a_preview_prints_the_requests_or_why_there_are_none(tmp_path: Path) -> None:

@@ -218,3 +218,20 @@ def test_a_full_disk_loses_nothing_and_is_over_when_there_is_room_again(world: W
         pass
     assert len(SqliteMessageReader(world.folder / "store.db").read(1, 0, 100)) == 40
     store.close()
+
+
+def test_the_loop_takes_the_deleted_out_of_the_files_while_it_runs(world: World) -> None:
+    log = world.log.writer(1)
+    log.append([record("identify", {"messageId": "a", "userId": "u", "traits": {"note": "secret"}})])
+    store = world.store()
+    consumer = Consumer(world.parts(store))
+    while consumer.turn():
+        pass
+    files = [world.folder / "store.db", world.folder / "store.db-wal"]
+    assert any(b"secret" in path.read_bytes() for path in files)
+    log.append([record("control", {"type": "delete", "messageId": "d", "ids": ["user:u"]})])
+    until_s = CLOCK.monotonic_s() + 10
+    while any(b"secret" in path.read_bytes() for path in files) and CLOCK.monotonic_s() < until_s:
+        consumer.turn()
+    assert not any(b"secret" in path.read_bytes() for path in files)
+    store.close()

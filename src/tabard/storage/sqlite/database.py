@@ -19,6 +19,8 @@ from tabard.log.log_id import sync_folder
 SQLITE_VERSION_MIN: Final = (3, 51, 3)
 """Older libraries have a WAL bug with several processes (design.md §2.10)."""
 
+BUSY_MS: Final = 5000
+_MOMENT_MS: Final = 50
 _HERE: Final = Path(__file__).parent
 _NAME: Final = "-- name:"
 
@@ -39,8 +41,10 @@ class DatabaseMissing(Exception):
     """There is no such file, and a reader does not make one."""
 
 
-def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw.Connection:
+def connect(path: Path, *, read_only: bool = False, busy_ms: int = BUSY_MS) -> apsw.Connection:
     """An open connection with WAL and foreign keys; a writer creates the file (0600), a reader never does.
+
+    What a writer deletes is overwritten with zeros, in the file once `empty_wal` has succeeded.
 
     Raises `DatabaseMissing` for a reader without a file, `DatabaseCorrupt` where the file cannot be read as a database,
     and RuntimeError for an SQLite library that is too old.
@@ -59,7 +63,11 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw
         # Reads the schema: what is no database shows here, where its name is known.
         run_all(database, "PRAGMA schema_version; SELECT 1 FROM sqlite_schema LIMIT 1")
         if not read_only:
-            run_all(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+            run_all(
+                database,
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                "PRAGMA secure_delete = ON",
+            )
     except (apsw.NotADBError, apsw.CorruptError) as problem:
         database.close()
         raise DatabaseCorrupt(f"{path} is damaged ({problem}); restore a backup (`tabard restore`)") from problem
@@ -72,6 +80,20 @@ def connect(path: Path, *, read_only: bool = False, busy_ms: int = 5000) -> apsw
 def run_all(database: apsw.Connection, statements: str) -> None:
     """Runs every one of these statements: `execute` alone stops at the first that answers with a row."""
     database.execute(statements).fetchall()
+
+
+def empty_wal(database: apsw.Connection) -> bool:
+    """Moves all of the WAL into the file and cuts it to no bytes: what was deleted before is in neither any more.
+
+    False where a reader is in the way just now, or another writer: it is not waited for.
+    """
+    # The length of a wait is the connection's; no more than a moment, since the caller has other work.
+    database.set_busy_timeout(_MOMENT_MS)
+    try:
+        (is_busy, _, _), *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return not is_busy
+    finally:
+        database.set_busy_timeout(BUSY_MS)
 
 
 def is_made(path: Path) -> bool:

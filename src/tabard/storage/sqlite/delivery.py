@@ -227,6 +227,10 @@ class SqliteDeliveryStore(SqliteDeliveryReader):
         values = (consumer, *msgspec.structs.astuple(added)[:-1], _json(added.counts))
         self._db.execute(_SQL["add_range"], values)
 
+    def wipe(self) -> bool:
+        """Takes what was erased so far out of the files' bytes as well; False where a reader is in the way just now."""
+        return empty_wal(self._db)
+
     def prune(self, before_ms: int) -> int:
         """Forgets ranges and attempts older than that; returns how many ranges, at most a thousand a call."""
         with immediate(self._db):

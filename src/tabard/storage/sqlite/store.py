@@ -12,7 +12,7 @@ import msgspec
 
 from tabard.identity.rules import Rules
 from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved, StoreUnavailable
-from tabard.storage.sqlite.database import connect, immediate, migrate, run_all
+from tabard.storage.sqlite.database import connect, empty_wal, immediate, migrate, run_all
 from tabard.storage.sqlite.store_batch import Copies, Deduplicator, New
 from tabard.storage.sqlite.store_books import Books
 from tabard.storage.sqlite.store_controls import Controls
@@ -122,6 +122,10 @@ class SqliteStore:
         """Erases what deletes made dead, of at most `limit` identifiers, in one transaction. Raises `Fenced`."""
         with self._as_holder():
             return self._eraser.erase(limit)
+
+    def wipe(self) -> bool:
+        """Takes what was erased so far out of the files' bytes as well; False where a reader is in the way just now."""
+        return empty_wal(self.database)
 
     def rebuild(self) -> None:
         """Derives everything anew from the archive, under the rules of now; the same profile ids, the same digest.
