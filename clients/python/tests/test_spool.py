@@ -14,6 +14,7 @@ from tabard_client.segment import HEADER_BYTES, Segment, cut, record
 from tabard_client.spool import SET_ASIDE, Batch, FileSpool, MemorySpool, SpoolFullError
 
 BIG = 1 << 30
+SPOOL_BYTES_MIN = 2 * limits.MESSAGE_BYTES_MAX
 
 
 def open_spool(directory: Path, bytes_max: int = BIG) -> FileSpool:
@@ -88,14 +89,72 @@ def test_a_file_deleted_between_open_and_lock_is_not_adopted(tmp_path: Path) -> 
     assert Segment.adopt(gone) is None
 
 
-def test_the_newest_is_refused_when_the_spool_is_full_and_room_returns_with_delivery(tmp_path: Path) -> None:
-    spool = open_spool(tmp_path, bytes_max=HEADER_BYTES + 3 * len(record(b"0")))
-    for number in range(3):
-        spool.append(b"%d" % number)
-    with pytest.raises(SpoolFullError):
-        spool.append(b"3")
-    assert take(spool).messages == [b"0", b"1", b"2"]
+def fill(spool: FileSpool) -> int:
+    """Messages of a thousand bytes until the spool refuses one; how many it took."""
+    for number in range(1_000):
+        try:
+            spool.append(b"%01000d" % number)
+        except (SpoolFullError, OSError):
+            return number
+    raise AssertionError("it is never full")
+
+
+def deliver(spool: FileSpool, count: int) -> None:
+    """`count` messages, one a batch."""
+    for _ in range(count):
+        spool.settle(take(spool, 1))
+
+
+def test_the_newest_is_refused_when_the_spool_is_full_and_delivery_gives_its_room_back(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, bytes_max=SPOOL_BYTES_MIN)
+    full = fill(spool)
+    assert 60 <= full <= 64
+    deliver(spool, full)
+    assert fill(spool) == full, "a drained spool is an empty one"
+    deliver(spool, full // 2)
+    assert full // 2 - fill(spool) <= 8, "and one half delivered is half empty, but for a part of one file"
+    assert spool.waiting >= full - 8
+    assert sum(path.stat().st_size for path in files(tmp_path)) <= SPOOL_BYTES_MIN
     spool.close()
+
+
+def test_delivery_gives_the_room_of_a_full_disk_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.pwrite
+
+    def disk_of_20_kilobytes(fd: int, content: bytes, at: int) -> int:
+        if at >= 20_000:
+            raise OSError(28, "No space left on device")
+        return write(fd, content[: 20_000 - at], at)
+
+    monkeypatch.setattr(os, "pwrite", disk_of_20_kilobytes)
+    for durable in (False, True):
+        spool = FileSpool(tmp_path, bytes_max=BIG, durable=durable)
+        assert fill(spool) == 19
+        assert fill(spool) == 0
+        deliver(spool, 19)
+        assert fill(spool) == 19
+        deliver(spool, 19)
+        assert spool.take(100, BIG) is None
+        spool.close()
+    assert files(tmp_path) == []
+
+
+def test_a_disk_with_no_room_for_a_new_file_costs_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool(tmp_path)
+    before = len(list(Path("/dev/fd").iterdir()))
+
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(os, "pwrite", fail)
+        for _ in range(10):
+            with pytest.raises(OSError, match="No space"):
+                spool.append(b"lost")
+    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert files(tmp_path) == []
 
 
 def test_a_long_backlog_is_cut_into_files_that_go_as_they_are_sent(
@@ -116,16 +175,23 @@ def test_a_long_backlog_is_cut_into_files_that_go_as_they_are_sent(
     spool.close()
 
 
-def test_a_drained_large_file_is_emptied_and_used_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tabard_client.spool.SEGMENT_RESET_BYTES", 500)
+@pytest.mark.parametrize("truncates", [True, False])
+def test_a_drained_file_is_emptied_or_else_replaced(
+    truncates: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool = open_spool(tmp_path)
     for _ in range(10):
         spool.append(b"x" * 100)
-    spool.settle(take(spool))
-    assert files(tmp_path)[0].stat().st_size == HEADER_BYTES
+    with monkeypatch.context() as fault:
+        if not truncates:
+            fault.setattr(os, "ftruncate", lambda *_: Path("/nowhere").stat())
+        spool.settle(take(spool))
+    assert sum(path.stat().st_size for path in files(tmp_path)) == HEADER_BYTES * truncates
     spool.append(b"y")
     assert take(spool).messages == [b"y"]
+    spool.settle(take(spool))
     spool.close()
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("damage", ["flipped bit", "torn tail", "zeros", "garbage line", "header", "unending garbage"])

@@ -14,8 +14,6 @@ DEPTH_MAX = 64
 
 # A spool is cut into files of this size, so that what was sent can be deleted while the server is slow.
 SEGMENT_BYTES_MAX = 8 * 1024 * 1024
-# A drained file above this size is emptied rather than kept growing.
-SEGMENT_RESET_BYTES = 256 * 1024
 # Files of dead processes one process holds at a time: each costs a file descriptor.
 ADOPTED_SEGMENTS_MAX = 64
 # What is kept, for a person to look at, of corrupt records and refused messages.

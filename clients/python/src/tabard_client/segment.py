@@ -70,13 +70,14 @@ def cut(chunk: bytes, *, messages_max: int, bytes_max: int, is_end: bool) -> Cut
 class Segment:
     """An open, locked spool file. Not safe from several threads: the spool holds its lock around it."""
 
-    __slots__ = ("fd", "path", "sent_bytes", "size_bytes", "waiting")
+    __slots__ = ("fd", "path", "sent_bytes", "size_bytes", "sync_failed", "waiting")
 
     def __init__(self, path: Path, fd: int, sent_bytes: int, size_bytes: int) -> None:
         self.path = path
         self.fd = fd
         self.sent_bytes = sent_bytes
         self.size_bytes = size_bytes
+        self.sync_failed = False  # then the kernel may have thrown pages away: nothing more is appended
         self.waiting = 0
 
     @classmethod
@@ -86,8 +87,13 @@ class Segment:
             path = directory / f"{os.getpid()}-{secrets.token_hex(6)}{SUFFIX}"
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             if _lock(fd, path):
-                os.pwrite(fd, _HEADER % HEADER_BYTES, 0)
-                return cls(path, fd, HEADER_BYTES, HEADER_BYTES)
+                segment = cls(path, fd, HEADER_BYTES, HEADER_BYTES)
+                try:
+                    os.pwrite(fd, _HEADER % HEADER_BYTES, 0)
+                except OSError:
+                    segment.close()
+                    raise
+                return segment
             # Another process looked for orphans just between open and lock, and took this one for its own.
             os.close(fd)
         raise OSError(f"no spool file could be locked in {directory}")
@@ -113,18 +119,26 @@ class Segment:
         The room is taken before the write: a signal handler that calls the client in between appends
         behind it, not over it.
         """
+        line_bytes = len(line)  # a signal is handled at a call, so none stands between the next two lines
         start = self.size_bytes
-        self.size_bytes += len(line)
+        self.size_bytes = start + line_bytes
         try:
-            if os.pwrite(self.fd, line, start) != len(line):
+            if os.pwrite(self.fd, line, start) != line_bytes:
                 raise ShortWriteError(f"short write to {self.path}")
             if durable:
-                os.fdatasync(self.fd)
+                self._sync()
         except OSError:
-            if self.size_bytes == start + len(line):
+            if self.size_bytes == start + line_bytes:
                 self.size_bytes = start
             raise
         self.waiting += 1
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self.fd)
+        except OSError:
+            self.sync_failed = True
+            raise
 
     def read(self, bytes_max: int) -> bytes:
         """Up to `bytes_max` of what is not sent yet."""
@@ -148,12 +162,20 @@ class Segment:
         """Whether somebody removed the file under us."""
         return os.fstat(self.fd).st_nlink == 0
 
-    def reset(self) -> None:
-        """Empty a drained file. The position goes first: a crash in between sends again, never skips."""
-        with suppress(OSError):
+    def takes(self, line_bytes: int, bytes_max: int) -> bool:
+        """Whether a line is to be appended here: it fits, or is the only one; and the disk has kept all before it."""
+        return not self.sync_failed and (self.drained or self.size_bytes + line_bytes <= bytes_max)
+
+    def reset(self) -> bool:
+        """Empty a drained file; whether that worked. The position goes first: a crash in between sends again, never
+        skips."""
+        try:
             os.pwrite(self.fd, _HEADER % HEADER_BYTES, 0)
             os.ftruncate(self.fd, HEADER_BYTES)
-            self.sent_bytes = self.size_bytes = HEADER_BYTES
+        except OSError:
+            return False
+        self.sent_bytes = self.size_bytes = HEADER_BYTES
+        return True
 
     def close(self) -> None:
         """Let go: a drained file is deleted, another is left for the next process."""

@@ -13,12 +13,12 @@ from tabard_client.limits import (
     ADOPTED_SEGMENTS_MAX,
     MESSAGE_BYTES_MAX,
     SEGMENT_BYTES_MAX,
-    SEGMENT_RESET_BYTES,
     SET_ASIDE_BYTES_MAX,
 )
 from tabard_client.segment import SUFFIX, Segment, cut, record
 
 SET_ASIDE = "set-aside.txt"
+_SEGMENTS_MIN = 8
 
 
 class SpoolFullError(Exception):
@@ -77,6 +77,8 @@ class FileSpool:
     def __init__(self, directory: Path, *, bytes_max: int, durable: bool) -> None:
         self._directory = directory
         self._bytes_max = bytes_max
+        # Room comes back by whole files: a small spool is cut into small ones.
+        self._segment_bytes_max = min(SEGMENT_BYTES_MAX, bytes_max // _SEGMENTS_MIN)
         self._durable = durable
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.geteuid():
@@ -100,24 +102,21 @@ class FileSpool:
     def append(self, message: bytes) -> None:
         line = record(message)
         with self._lock:
-            segment = self._writable(len(line))
-            try:
-                segment.append(line, durable=self._durable)
-            except OSError:
-                if self._durable:
-                    # After a failed sync the kernel may have thrown the pages away: never trust this file again.
-                    self._own.append(self._create())
-                    self._recount()
-                raise
+            self._writable(len(line)).append(line, durable=self._durable)
 
     def _writable(self, line_bytes: int) -> Segment:
-        if not self._own or self._own[-1].size_bytes + line_bytes > SEGMENT_BYTES_MAX:
-            self._own.append(self._create())
-            self._recount()
+        if not self._own or not self._own[-1].takes(line_bytes, self._segment_bytes_max):
+            self._begin_segment()
         active = self._own[-1]
         if self._other_bytes + active.size_bytes + line_bytes > self._bytes_max:
             raise SpoolFullError(f"{self._bytes_max} bytes are spooled")
         return active
+
+    def _begin_segment(self) -> None:
+        if self._own and self._own[-1].drained:
+            self._own.pop().close()
+        self._own.append(self._create())
+        self._recount()
 
     def _create(self) -> Segment:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -150,9 +149,8 @@ class FileSpool:
             segment.acknowledge(batch.end_bytes, len(batch.messages) + len(batch.corrupt))
             if not segment.drained:
                 return
-            if self._own and segment is self._own[-1]:
-                if segment.size_bytes > SEGMENT_RESET_BYTES:
-                    segment.reset()
+            # At once, so that what the server has takes no room, neither of the bound nor of a full disk.
+            if self._own and segment is self._own[-1] and segment.reset():
                 return
             (self._adopted if segment in self._adopted else self._own).remove(segment)
             segment.close()
@@ -165,8 +163,7 @@ class FileSpool:
         with self._lock:
             if self._own and self._own[-1].deleted:
                 # Somebody tidied up the folder. What is in the file can still be sent, but would not survive us.
-                self._own.append(self._create())
-                self._recount()
+                self._begin_segment()
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             if len(self._adopted) >= ADOPTED_SEGMENTS_MAX:
                 return
