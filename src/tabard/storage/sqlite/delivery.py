@@ -22,7 +22,7 @@ from tabard.storage.deliveries import (
     Row,
     RowState,
 )
-from tabard.storage.sqlite.database import connect, immediate, migrate, statements
+from tabard.storage.sqlite.database import connect, empty_wal, immediate, migrate, statements
 
 RANGE_MS: Final = 10_000
 """Commits within this time share one range row."""
@@ -243,16 +243,16 @@ class SqliteDeliveryStore(SqliteDeliveryReader):
             self._db.execute(_SQL["drop_old_attempts"], (before_ms,))
         return len(old)
 
-    def order_applied(self, order: str, answer: dict[str, Any], now_ms: int) -> None:
-        """Remembers an order by its id."""
-        self._db.execute(_SQL["order_applied"], (order, _json(answer), now_ms))
-
     def put_erasures(self, erasures: Sequence[Erasure], cursor: tuple[str, dict[int, int]] | None = None) -> None:
         """Erasures as they are now, with the cursor they were found by, in one transaction."""
         with immediate(self._db):
             self._db.executemany(_SQL["put_erasure"], (_erasure_values(each) for each in erasures))
             if cursor is not None:
                 self._db.execute(_SQL["move_erasure_cursor"], (cursor[0], _json(cursor[1])))
+
+    def order_applied(self, order: str, answer: dict[str, Any], now_ms: int) -> None:
+        """Remembers an order by its id."""
+        self._db.execute(_SQL["order_applied"], (order, _json(answer), now_ms))
 
 
 def _continues(kept: Range, added: Range) -> bool:
