@@ -38,10 +38,12 @@ def apply(file: Path, dry_run: bool, prune: bool, data: Path, as_json: bool) -> 
     clock = SystemClock()
     desk = desk_of(open_installation(data))
     with open_workspace(data) as workspace:
+        names = {each.id: each.name for each in workspace.sources()}
         changes = planned(workspace, desk, declared, clock, prune=prune)
         if not dry_run:
             make_so(workspace, desk, changes, clock)
-    shown = [(change, differences(change, desk.secret_fields)) for change in changes]
+    names |= {change.after.id: change.name for change in changes if change.after}
+    shown = [(change, differences(change, desk.secret_fields, names)) for change in changes]
     if as_json:
         print_json({"applied": not dry_run, "changes": [_document(*each) for each in shown]})
         return

@@ -1,6 +1,6 @@
 """`tabard destination`: where messages go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from tabard.compose.apply import make_so, planned
 from tabard.compose.destination_probe import ask_destination
 from tabard.compose.destinations import DestinationDesk, desk_of
 from tabard.compose.running import running_settings
-from tabard.compose.workspace import named_destination, open_workspace
+from tabard.compose.workspace import named_destination, open_workspace, source_names
+from tabard.delivery.addresses import REFUSED, refused_host
 from tabard.destinations.kit.field import Field
 from tabard.storage.sqlite.installation import open_installation
 from tabard.workspace.declaration import Declaration, DeclarationInvalid, DestinationDeclared
@@ -65,7 +66,8 @@ def add(kind: str, name: str, data: Path, as_json: bool, **given: Any) -> None:
         if any(each.name == name for each in workspace.destinations()):
             raise CommandFailed("name_taken", f"there is a destination {name!r}; choose another name", EXIT_USAGE)
         make_so(workspace, desk, planned(workspace, desk, Declaration(destinations=(declared,)), clock), clock)
-        _print(named_destination(workspace, name), desk, as_json=as_json)
+        stored = named_destination(workspace, name)
+    _print(stored, desk, data, as_json=as_json)
 
 
 @destination.command("list", epilog=example("tabard destination list --json"))
@@ -174,7 +176,7 @@ def _change(
     with open_workspace(data) as workspace:
         changed = desk.sealed(change(desk.opened(named_destination(workspace, name))))
         stored = workspace.put_destination(changed, SystemClock().now_ms())
-    _print(stored, desk, as_json=as_json)
+    _print(stored, desk, data, as_json=as_json)
 
 
 def _settings(pairs: tuple[str, ...], desk: DestinationDesk, kind: str) -> dict[str, Any]:
@@ -209,13 +211,33 @@ def _setting(name: str, field: Field) -> str:
     return f"{name}{'' if field.required else '?'}{' (secret)' if field.secret else ''}"
 
 
-def _print(instance: DestinationInstance, desk: DestinationDesk, *, as_json: bool) -> None:
+def _print(instance: DestinationInstance, desk: DestinationDesk, data: Path, *, as_json: bool) -> None:
+    """Prints a stored destination, and on standard error what keeps it from getting anything."""
+    host = refused_host(instance.settings)
+    if host and instance.enabled and not running_settings(open_installation(data)).egress_private:
+        print_line(f"tabard: {instance.name} is at {host}: {REFUSED}", err=True)
     document = _document(instance, desk)
     if as_json:
         print_json(document)
         return
-    for key, value in document.items():
-        print_line(f"{key:14} {value}")
+    names = source_names(data)
+    shown = document | {
+        "enabled": "yes" if instance.enabled else "no",
+        "settings": _pairs(document["settings"]),
+        "subscriptions": ", ".join(f"{each.name} ({each.subscribe})" for each in instance.subscriptions),
+        "sources": ", ".join(names.get(each, each) for each in instance.sources) or "all",
+        "options": _pairs(instance.options),
+    }
+    for key, value in shown.items():
+        print_line(f"{key:14} {value}".rstrip())
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    """Settings or options as they are given on the command line."""
+    plain = {
+        key: value if isinstance(value, str) else msgspec.json.encode(value).decode() for key, value in values.items()
+    }
+    return " ".join(f"{key}={value}" for key, value in plain.items())
 
 
 def _document(instance: DestinationInstance, desk: DestinationDesk) -> dict[str, Any]:

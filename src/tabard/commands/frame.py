@@ -70,6 +70,7 @@ _NAMED: Final = {
     "ReadOnlyError": ("disk_read_only", EXIT_INSTALLATION),
     "FullError": ("disk_full", EXIT_INSTALLATION),
     "CorruptError": ("database_corrupt", EXIT_INSTALLATION),
+    "NotADBError": ("database_corrupt", EXIT_INSTALLATION),
     "SettingsInvalid": ("settings_invalid", EXIT_USAGE),
     "AddressInvalid": ("address_invalid", EXIT_USAGE),
     "AddressInUse": ("address_in_use", EXIT_INSTALLATION),
@@ -91,6 +92,14 @@ _NAMED: Final = {
     "FileNotFoundError": ("file_missing", EXIT_NOT_FOUND),
 }
 """Exceptions that mean a named failure, by class name, so that nothing is loaded to tell them apart."""
+
+
+def exit_code_of(warnings: Iterable[str]) -> int:
+    """The exit code of `status` and `doctor` by the codes of what needs a person."""
+    codes = set(warnings)
+    if "not_running" in codes:
+        return EXIT_UNREACHABLE
+    return EXIT_PROBLEM if codes else 0
 
 
 def failure_names() -> list[str]:
@@ -117,6 +126,8 @@ def failure_of(problem: Exception) -> Failure | None:
 
 
 def _sentence(problem: Exception) -> str:
+    if type(problem).__name__ in ("CorruptError", "NotADBError"):
+        return f"{problem}; `tabard doctor --deep` names the damaged file; restore a backup (`tabard restore`)"
     if isinstance(problem, OSError) and problem.filename:
         return f"{problem.filename}: {problem.strerror}"
     return str(problem)

@@ -29,11 +29,11 @@ A failure is one line on standard error, `tabard: name: what is wrong and what t
 | code | meaning |
 | --- | --- |
 | 0 | done, all well |
-| 1 | done, and something needs a person (`doctor`, `import` with refused lines), or it cannot be done |
+| 1 | done, and something needs a person (`status`, `doctor`, `import` with refused lines), or it cannot be done |
 | 2 | the call was not understood, or a value in it is wrong |
 | 3 | there is no such source, destination, profile, message or file |
 | 4 | the installation cannot be used: absent, of a newer release, locked, damaged, disk full |
-| 5 | no server runs there, or it does not answer |
+| 5 | no server runs there (`status` and `doctor` say so too), or it does not answer |
 | 130 | interrupted |
 """
 

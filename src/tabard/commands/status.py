@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_table
+from tabard.commands.frame import data_option, example, exit_code_of, json_option, print_json, print_line, print_table
 from tabard.compose.rejections import InstallationRejections
 from tabard.compose.status import status as status_of
 from tabard.compose.usage import usage as usage_of
@@ -19,12 +19,20 @@ from tabard.storage.sqlite.installation import open_installation
 @click.command(epilog=example("tabard status", "tabard status --json"))
 @data_option
 @json_option
-def status(data: Path, as_json: bool) -> None:
-    """Show roles, lags, books and what needs a person."""
+def status(data: Path, as_json: bool) -> int:
+    """Show roles, lags, books and what needs a person.
+
+    The exit code is 1 where something needs a person and 5 where nothing runs.
+    """
     document = status_of(open_installation(data), SystemClock().now_ms())
     if as_json:
         print_json(document)
-        return
+    else:
+        _print_status(document)
+    return exit_code_of(warning["code"] for warning in document["warnings"])
+
+
+def _print_status(document: dict[str, Any]) -> None:
     print_table(("ROLE", "STATE", "PID", "RESTARTS", "ADDRESS"), map(_role, document["roles"]))
     books = document["books"]
     print_line()
@@ -115,7 +123,13 @@ _SHOWN = ("delivered", "filtered", "parked", "dead", "pending")
 
 def _role(role: dict[str, Any]) -> tuple[Any, ...]:
     state = "running" if role["running"] else "down"
-    return role["name"], "crash loop" if role["crashLooping"] else state, role["pid"], role["restarts"], role["address"]
+    return (
+        role["name"],
+        "crash loop" if role["crashLooping"] else state,
+        role["pid"] or "-",
+        role["restarts"],
+        role["address"],
+    )
 
 
 def _line(destination: dict[str, Any]) -> tuple[Any, ...]:

@@ -14,14 +14,21 @@ from tabard.compose.destinations import registry_of
 from tabard.compose.running import local_url, running_role, running_settings
 from tabard.compose.status import status
 from tabard.log.drivers.sqlite import check_integrity
-from tabard.settings import collector_url
+from tabard.log.interface import LogUnavailable
+from tabard.settings import SettingsInvalid, collector_url
+from tabard.storage.sqlite.database import (
+    DatabaseMissing,
+    DatabaseTooNew,
+    MigrationChanged,
+    check_migrations,
+    connect,
+)
 from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.keys import KeyUnusable, sealing_keys
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 from tabard.workspace.types import Source
 
 _OK: Final = 200
-_HELP: Final = "docs/operations.md says what helps"
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -34,14 +41,59 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
 
 
+Check = Callable[[Installation], Iterator[Finding]]
+
+_UNREADABLE: Final = (
+    apsw.Error,
+    DatabaseTooNew,
+    KeyUnusable,
+    LogUnavailable,
+    MigrationChanged,
+    OSError,
+    SettingsInvalid,
+    msgspec.DecodeError,
+)
+_MEND: Final = "the file that is named: restore it from a backup (`tabard restore`); docs/operations.md says more"
+
+
 def examine(installation: Installation, now_ms: int, *, deep: bool = False) -> list[Finding]:
-    """All checks. `deep` reads the whole log too."""
-    checks: list[Callable[[Installation], Iterator[Finding]]] = [_sqlite, _secrets, _sealed, _destinations, _collector]
-    found = [finding for check in checks for finding in check(installation)]
-    found += _of_status(status(installation, now_ms))
+    """All checks. `deep` reads the databases and the log whole."""
+    checks: dict[str, Check] = {
+        "sqlite": _sqlite,
+        "databases": lambda each: _databases(each, deep=deep),
+        "keys": _secrets,
+        "secrets": _sealed,
+        "destinations": _destinations,
+        "collector": _collector,
+        "status": lambda each: _of_status(status(each, now_ms)),
+    }
     if deep:
-        found += _whole_log(installation)
-    return found
+        checks["log"] = _whole_log
+    return [finding for name, check in checks.items() for finding in _made(name, check, installation)]
+
+
+def _made(name: str, check: Check, installation: Installation) -> Iterator[Finding]:
+    """The findings of a check; what keeps it from being made is one too, so that the others are made all the same."""
+    try:
+        yield from check(installation)
+    except _UNREADABLE as problem:
+        yield Finding(check=name, ok=False, seen=f"could not be checked: {problem}", fix=_MEND)
+
+
+def _databases(installation: Installation, *, deep: bool) -> Iterator[Finding]:
+    for name, path in installation.databases.items():
+        try:
+            with contextlib.closing(connect(path, read_only=True)) as database:
+                check_migrations(database, name)
+                problem = database.execute("PRAGMA quick_check(1)").get if deep else "ok"
+        except DatabaseMissing:
+            continue
+        except _UNREADABLE as found:
+            yield Finding(check=path.name, ok=False, seen=str(found), fix=_MEND)
+        else:
+            fix = "" if problem == "ok" else _MEND
+            how = "every page was read" if deep else "it opens"
+            yield Finding(check=path.name, ok=not fix, seen=f"{path} is damaged: {problem}" if fix else how, fix=fix)
 
 
 def _sqlite(_: Installation) -> Iterator[Finding]:
@@ -148,7 +200,10 @@ def _of_status(document: dict[str, Any]) -> Iterator[Finding]:
             fix="tabard status; docs/operations.md says what helps",
         )
     if not warnings:
-        yield Finding(check="status", ok=True, seen="roles run, books balance, nothing is behind")
+        roles = ", ".join(role["name"] for role in document["roles"])
+        behind = document["log"]["unresolved"]
+        seen = f"{roles} run; the books balance; {behind} accepted messages are not resolved yet"
+        yield Finding(check="status", ok=True, seen=seen)
 
 
 def _whole_log(installation: Installation) -> Iterator[Finding]:

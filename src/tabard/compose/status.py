@@ -10,6 +10,7 @@ from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.role_status import running_roles
 from tabard.compose.running import running_role, running_settings
 from tabard.compose.store import message_reader
+from tabard.delivery.addresses import REFUSED, refused_host
 from tabard.log.disk import disk
 from tabard.log.drivers.sqlite import SqliteLogReader
 from tabard.storage.interface import SourceAdvice, SourceBooks
@@ -45,7 +46,8 @@ def status(installation: Installation, now_ms: int) -> Json:
         "destinations": destinations,
         "disk": {"freeBytes": space.free_bytes, "floorBytes": space.floor_bytes},
     }
-    return {**document, "warnings": [*_warnings(document, below_floor=space.below_floor)]}
+    refused = {} if settings.egress_private else _refused_hosts(installation)
+    return {**document, "warnings": [*_warnings(document, below_floor=space.below_floor, refused=refused)]}
 
 
 def _roles(installation: Installation) -> list[Json]:
@@ -168,14 +170,16 @@ def _destinations(installation: Installation) -> list[Json]:
     ]
 
 
-def _warnings(document: Json, *, below_floor: bool) -> Iterator[Json]:
+def _refused_hosts(installation: Installation) -> dict[str, str]:
+    """Destination → its address, where that is a private one."""
+    with contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace:
+        found = {each.name: refused_host(each.settings) for each in workspace.destinations() if each.enabled}
+    return {name: host for name, host in found.items() if host}
+
+
+def _warnings(document: Json, *, below_floor: bool, refused: dict[str, str]) -> Iterator[Json]:
     """What needs a person: a stable code, the role or destination it is about, and a sentence."""
-    for role in document["roles"]:
-        last = role["lastExit"] or "not started"
-        if role["crashLooping"]:
-            yield _warning("crash_loop", role["name"], f"{role['name']} dies again and again ({last}); see its log")
-        elif not role["running"]:
-            yield _warning("role_down", role["name"], f"{role['name']} does not run ({last})")
+    yield from _role_warnings(document)
     if below_floor:
         text = "free disk is below disk_floor_bytes: the collector answers 503 until there is room"
         yield _warning("disk_floor", "", text)
@@ -184,17 +188,35 @@ def _warnings(document: Json, *, below_floor: bool) -> Iterator[Json]:
         yield _warning("resolver_behind", "", f"the resolver is {lag} messages behind")
     if document["books"]["difference"]:
         yield _warning("books_differ", "", f"the books differ by {document['books']['difference']} messages")
+    for name, host in refused.items():
+        yield _warning("destination_private", name, f"destination {name} is at {host}: {REFUSED}")
     for destination in document["destinations"]:
-        name, state = destination["name"], destination.get("state", "")
-        if state in ("paused", "unusable"):
-            yield _warning(f"destination_{state}", name, f"destination {name} is {state}: {destination.get('why', '')}")
-        if destination.get("lagMs", 0) > DELIVERY_LAG_WARNED_MS:
-            text = f"destination {name} is {destination['lagMs'] // 60_000} minutes behind"
-            yield _warning("destination_behind", name, text)
-        if destination.get("unbalanced"):
-            yield _warning("books_unbalanced", name, f"the books of {name} do not balance: {destination['unbalanced']}")
-        if destination.get("dead"):
-            yield _warning("dead_letters", name, f"destination {name} has {destination['dead']} dead letters")
+        yield from _destination_warnings(destination)
+
+
+def _role_warnings(document: Json) -> Iterator[Json]:
+    if not any(role["running"] for role in document["roles"]):
+        yield _warning("not_running", "", f"nothing runs here; start `tabard serve --data {document['data']}`")
+        return
+    for role in document["roles"]:
+        last = role["lastExit"] or "not started"
+        if role["crashLooping"]:
+            yield _warning("crash_loop", role["name"], f"{role['name']} dies again and again ({last}); see its log")
+        elif not role["running"]:
+            yield _warning("role_down", role["name"], f"{role['name']} does not run ({last})")
+
+
+def _destination_warnings(destination: Json) -> Iterator[Json]:
+    name, state = destination["name"], destination.get("state", "")
+    if state in ("paused", "unusable"):
+        yield _warning(f"destination_{state}", name, f"destination {name} is {state}: {destination.get('why', '')}")
+    if destination.get("lagMs", 0) > DELIVERY_LAG_WARNED_MS:
+        text = f"destination {name} is {destination['lagMs'] // 60_000} minutes behind"
+        yield _warning("destination_behind", name, text)
+    if destination.get("unbalanced"):
+        yield _warning("books_unbalanced", name, f"the books of {name} do not balance: {destination['unbalanced']}")
+    if destination.get("dead"):
+        yield _warning("dead_letters", name, f"destination {name} has {destination['dead']} dead letters")
 
 
 def _warning(code: str, subject: str, message: str) -> Json:

@@ -4,7 +4,6 @@ Addresses are checked after name resolution, at the moment a socket is made, so 
 nor a second look-up leads inside.
 """
 
-import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import yarl
 
+from tabard.delivery.addresses import is_refused
 from tabard.destinations.kit.errors import Unreachable
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
 
@@ -22,11 +22,6 @@ ANSWER_BYTES_MAX: Final = 1024 * 1024
 REDIRECTS_MAX: Final = 3
 _METHOD_KEPT: Final = (307, 308)
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-
-# What `ipaddress` calls global but leads inside: NAT64 and 6to4 carry an IPv4 address, shared space is a provider's.
-_ALSO_REFUSED: Final = tuple(
-    ipaddress.ip_network(each) for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "100.64.0.0/10")
-)
 
 
 class NoAnswer(Unreachable):
@@ -39,20 +34,6 @@ class NoAnswer(Unreachable):
 
 class AddressRefused(OSError):
     """The address is not one that destinations may have."""
-
-
-def is_refused(address: str) -> bool:
-    """Whether a destination may not be at this IP address: anything that is not plainly on the public internet.
-
-    Private, loopback, link-local (the cloud's metadata too), multicast, unspecified, reserved, and IPv4 addresses
-    of that kind inside IPv6 ones.
-    """
-    found = ipaddress.ip_address(address.partition("%")[0])
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    real = mapped or found
-    if not real.is_global or real.is_multicast or real.is_reserved or real.is_unspecified:
-        return True
-    return any(real.version == network.version and real in network for network in _ALSO_REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

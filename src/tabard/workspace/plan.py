@@ -1,6 +1,6 @@
 """From what is declared and what is there to the changes that make it so. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -160,10 +160,13 @@ def _subscriptions(
     return tuple(made)
 
 
-def differences(change: Change, secret_fields: Callable[[str], Iterable[str]]) -> list[str]:
+def differences(
+    change: Change, secret_fields: Callable[[str], Iterable[str]], source_names: Mapping[str, str]
+) -> list[str]:
     """The change in lines: `settings.url: old → new`; nothing for a removal, defaults left out for an addition.
 
-    Secret settings (`secret_fields` of the destination's kind) and write keys are not shown.
+    Secret settings (`secret_fields` of the destination's kind) and write keys are not shown, ids neither: a dry run
+    makes others than the run after it. Sources stand by their names.
     """
     after = change.after
     if after is None:
@@ -173,11 +176,15 @@ def differences(change: Change, secret_fields: Callable[[str], Iterable[str]]) -
     old, new = (dict(_flat(each)) if each is not None else {} for each in (change.before, after))
     lines = []
     for path in sorted({*old, *new} - {"version", "id", "created_at", "name"}):
+        if path.endswith(".id"):
+            continue
         pair = [old.get(path), new.get(path)]
         if pair[0] == pair[1] or (change.before is None and not pair[1]):
             continue
         if path.startswith(hidden):
             pair = [each and HIDDEN for each in pair]
+        if path.startswith("sources["):
+            pair = [source_names.get(str(each), each) for each in pair]
         shown = "write_keys" if path.startswith("write_keys") else path
         lines.append(f"{shown}: {_word(pair[0])} → {_word(pair[1])}")
     return lines
@@ -197,4 +204,6 @@ def _flat(value: Any, lead: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _word(value: Any) -> str:
-    return "(none)" if value is None else str(value)
+    if value is None:
+        return "(none)"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tabard.delivery.egress import ANSWER_BYTES_MAX, Egress, EgressRules, NoAnswer, is_refused
+from tabard.delivery.addresses import is_refused, refused_host
+from tabard.delivery.egress import ANSWER_BYTES_MAX, Egress, EgressRules, NoAnswer
 from tabard.destinations.kit.request import HttpRequest
 from tabard.testing.faulty_destination import Fault, FaultyDestination
 
@@ -16,6 +17,16 @@ REFUSED = (
     "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
     "64:ff9b::7f00:1", "2002:7f00:1::", "2001::1", "2001:db8::1",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "10.1.2.3", "localhost", "crm.localhost"])
+def test_a_destination_at_a_literal_private_address_is_noticed_before_anything_is_sent(host: str) -> None:
+    assert refused_host({"secret": {"$sealed": "1:x"}, "url": f"http://{host}:8080/in"}) == host.strip("[]")
+
+
+@pytest.mark.parametrize("value", ["https://crm.example/in", "http://93.184.216.34/", "127.0.0.1", "http://[", 5, None])
+def test_what_is_no_private_address_is_not_taken_for_one(value: object) -> None:
+    assert refused_host({"url": value}) == ""
 
 
 @pytest.mark.parametrize("address", REFUSED)

@@ -181,7 +181,7 @@ def test_a_difference_shows_what_changes_and_hides_secrets_and_keys() -> None:
     shown = [
         line
         for change in plan(changed, present(sources=sources, destinations=destinations))
-        for line in differences(change, lambda _: ["secret"])
+        for line in differences(change, lambda _: ["secret"], {})
     ]
     assert "settings.url: https://h/in → https://i/in" in shown
     assert f"settings.secret: {HIDDEN} → {HIDDEN}" in shown
