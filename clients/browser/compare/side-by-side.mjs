@@ -102,6 +102,13 @@ export const fieldTable = ({ rows, equal, messages, results }, names) => {
   ].join('\n');
 };
 
+/** Each kind of visitor that a client may leave behind. */
+const VISITORS = {
+  anonymous: (name) => `${name}.identify({ plan: 'free' })`,
+  known: (name) => `${name}.identify('u1', { plan: 'pro' })`,
+  'after reset()': (name) => `${name}.identify('u1', { plan: 'pro' }); ${name}.group('g1'); ${name}.reset(); ${name}.track('After reset')`,
+};
+
 /** Fails where a visitor would not survive a change of client, in either direction. */
 export const checkSwitching = async (browser, server, ours, peers) => {
   const lines = [];
@@ -110,16 +117,18 @@ export const checkSwitching = async (browser, server, ours, peers) => {
       [peer, ours],
       [ours, peer],
     ]) {
-      const context = await browser.newContext();
-      const before = await openWith(context, server, from);
-      await before.evaluate(`${from.global}.identify('u1', { plan: 'pro' })`);
-      await before.waitForTimeout(700);
-      const known = await identityOn(before, from);
-      await before.close();
-      const after = await identityOn(await openWith(context, server, to), to);
-      if (JSON.stringify(known) !== JSON.stringify(after)) throw new Error(`${from.name} to ${to.name}: ${known} became ${after}`);
-      lines.push(`- ${from.name} → ${to.name}: same anonymousId, userId and traits`);
-      await context.close();
+      for (const [visitor, calls] of Object.entries(VISITORS)) {
+        const context = await browser.newContext();
+        const before = await openWith(context, server, from);
+        await before.evaluate(calls(from.global));
+        await before.waitForTimeout(700);
+        const known = await identityOn(before, from);
+        await before.close();
+        const after = await identityOn(await openWith(context, server, to), to);
+        if (JSON.stringify(known) !== JSON.stringify(after)) throw new Error(`${from.name} to ${to.name}, ${visitor}: ${known} became ${after}`);
+        await context.close();
+      }
+      lines.push(`- ${from.name} → ${to.name}: same anonymousId, userId and traits, of a visitor who is ${Object.keys(VISITORS).join(', ')}`);
     }
   return lines.join('\n');
 };

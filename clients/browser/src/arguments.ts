@@ -3,14 +3,12 @@
  * This accepts every form of both published clients. The order of each result's keys is
  * that of the arguments a listener gets.
  */
-import type { CallOptions, Callback, Dict } from './types';
-import { asId, isFunction, isPlainObject, isString } from './values';
+import type { CallOptions, Callback } from './types';
+import { asId, dict, isFunction, isPlainObject, isString } from './values';
 
 type Args = readonly unknown[];
 
 const callbackOf = (args: Args): Callback | undefined => args.find(isFunction) as Callback | undefined;
-
-const dict = (value: unknown): Dict => (isPlainObject(value) ? value : {});
 
 /** identify and group: `(id?, traits?, options?, callback?)`. */
 export const resolveIdentity = (args: Args) => {

@@ -2,12 +2,13 @@
  * Who is on this page. Read anew at every call, because another tab or a sibling sub-domain may have changed it.
  * Names and shapes are those of the analytics.js family, so a site can switch either way and keep its visitors.
  *
- * The cookie is the truth between sub-domains: where its anonymous id differs from this origin's local storage, the
- * origin is stale and forgets its person. What the cookie lacks is restored from local storage.
+ * The cookies are the truth between sub-domains. Where they are, local storage that knows another id, or an id whose
+ * cookie is gone (logged out elsewhere), is stale and forgotten with all that goes with the id. Where the cookie of the
+ * anonymous id is missing, all were lost and are restored from local storage.
  */
 import type { Store } from './store';
 import type { Dict, Group, LoadOptions, User } from './types';
-import { asId, uuid } from './values';
+import { asId, dict, uuid } from './values';
 
 const ANONYMOUS_ID = 'ajs_anonymous_id';
 const USER_ID = 'ajs_user_id';
@@ -24,17 +25,19 @@ export const IDS = [ANONYMOUS_ID, USER_ID, GROUP_ID];
 /** All that is known of the visitor, the anonymous id first. */
 export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, REFRESHED];
 
+/** Each id with what is forgotten along with it. */
+const OWNED = [NAMES, [USER_ID, TRAITS, SENT], [GROUP_ID, GROUP_TRAITS]];
+
 export const createIdentity = (store: Store, options: LoadOptions, endpoint: string) => {
   const { local, setLocal, cookie, setCookie, jar } = store;
 
   const forget = (names: string[]): void => names.forEach((name) => setLocal(name, null));
 
-  /** Whether cookie and local storage both know the id and name different ones. */
-  const differs = (name: string): boolean => !!cookie(name) && !!local(name) && asId(local(name)) !== cookie(name);
-
   const get = (name: string): string | null => {
-    if (differs(ANONYMOUS_ID)) forget(NAMES.slice(1));
-    if (differs(USER_ID)) forget([TRAITS, SENT]);
+    OWNED.forEach((names) => {
+      const known = asId(local(names[0]!));
+      if (known && cookie(ANONYMOUS_ID) && cookie(names[0]!) !== known) forget(names);
+    });
     IDS.forEach((id) => {
       const value = cookie(id) || asId(local(id));
       if (value && value !== local(id)) setLocal(id, value);
@@ -79,7 +82,7 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
     };
     const traits = (value?: Dict | null): Dict => {
       if (value !== undefined) setLocal(traitsName, value);
-      return local<Dict>(traitsName) || {};
+      return dict(local(traitsName));
     };
     const logout = (): void => {
       set(idName, null);

@@ -4,7 +4,7 @@
  */
 import type { Store } from './store';
 import type { Ctx, Dict, Message } from './types';
-import { uuid, warnOnce } from './values';
+import { dict, isString, uuid, warnOnce } from './values';
 
 export interface Source {
   writeKey: string;
@@ -67,7 +67,7 @@ export const createOutbox = (
   let leaving = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const stored = (): Dict<Message[]> => local(key) || {};
+  const stored = (): Dict => dict(local(key));
 
   /** Writes down what this tab has no answer for, beside what other tabs wrote; of too much the oldest go first. */
   const store = (): void => {
@@ -104,7 +104,7 @@ export const createOutbox = (
    */
   const pause = (): number => {
     if (!open() || !navigator.onLine) return BACKOFF_MAX_MS;
-    return leaving && !asked ? 0 : heldUntil - Date.now();
+    return leaving && !asked ? 0 : heldUntil - performance.now();
   };
 
   /** Puts what the server could not take now back in front. */
@@ -115,7 +115,7 @@ export const createOutbox = (
     if (retryAfter || pause() <= 0) {
       const backoff = Math.min(BACKOFF_MAX_MS, 500 * 2 ** failures++) * (0.75 + Math.random() / 2);
       asked = Math.min(retryAfter, RETRY_AFTER_MAX_S) * 1e3;
-      heldUntil = Date.now() + (asked || backoff);
+      heldUntil = performance.now() + (asked || backoff);
     }
     schedule(pause());
   };
@@ -188,7 +188,7 @@ export const createOutbox = (
   /** Takes what earlier pages could not deliver. */
   const recover = async (): Promise<void> => {
     const { [tab]: _, ...others } = stored();
-    const left = Object.values(others).flat();
+    const left = (Object.values(others).flat() as Message[]).filter((event) => isString(event?.type));
     if (!left[0]) return;
     waiting.push(...left.map(newCtx));
     setLocal(key, null);

@@ -12,22 +12,23 @@ const AREAS = { none: () => undefined, session: () => sessionStorage, all: () =>
  * may decide in another tab.
  */
 export const createStore = (jar: Jar, reach: () => Reach) => {
-  const memory = new Map<string, unknown>();
+  const memory = new Map<string, string>();
 
-  const local = <T>(name: string): T | null => {
-    if (memory.has(name)) return memory.get(name) as T;
-    const text = attempt(() => AREAS[reach()]()!.getItem(name));
-    // Older clients wrote bare strings here.
-    return text ? ((attempt(() => JSON.parse(text)) ?? text) as T) : null;
+  /** As it was stored by whoever: the reader checks the shape. */
+  const local = (name: string): unknown => {
+    const text = memory.get(name) ?? attempt(() => AREAS[reach()]()!.getItem(name));
+    const parsed = attempt(() => [JSON.parse(text!)]);
+    // Older clients wrote bare strings here; all wrote null for what is not known.
+    return parsed ? parsed[0] : text ?? null;
   };
 
-  /** Null removes. */
+  /** Null removes. What cannot be JSON changes nothing. */
   const setLocal = (name: string, value: unknown): void => {
-    memory.set(name, value);
     attempt(() => {
+      memory.set(name, JSON.stringify(value));
       const area = AREAS[reach()]()!;
       if (value === null) area.removeItem(name);
-      else area.setItem(name, JSON.stringify(value));
+      else area.setItem(name, memory.get(name)!);
       memory.delete(name);
     });
   };
@@ -46,7 +47,7 @@ export const createStore = (jar: Jar, reach: () => Reach) => {
     jar,
     /** Takes the named values along over a change of the reach; `shared` ones go into cookies too. */
     carry: (names: string[], shared: string[], change: () => void): void => {
-      const values = names.map((name) => local<string>(name));
+      const values = names.map(local) as string[];
       change();
       names.forEach((name, at) => {
         const value = values[at]!;

@@ -13,7 +13,10 @@ export const createUnchanged = ({ local, setLocal }: Store, always: boolean | un
   /** The latest identify still on its way, and what it says. */
   let flying: [ctx: Ctx, print: string] | undefined;
 
-  const sent = (): [print: string, time: number, saved: number] => local(SENT) || ['', 0, 0];
+  const sent = (): [print: string, time: number, saved: number] => {
+    const { 0: print = '', 1: time = 0, 2: saved = 0 } = Object(local(SENT));
+    return [print, time, +saved || 0];
+  };
 
   return {
     /** Calls left out so far. */
@@ -23,7 +26,9 @@ export const createUnchanged = ({ local, setLocal }: Store, always: boolean | un
       const { userId, anonymousId, traits } = ctx.event;
       const print = JSON.stringify([writeKey, userId, anonymousId, traits]);
       const [known, time, saved] = sent();
-      const current = flying ? flying[1] : Date.now() - time < KNOWN_MS && known;
+      // A time to come is of a clock that was wrong: it tells nothing.
+      const age = Date.now() - time;
+      const current = flying ? flying[1] : age >= 0 && age < KNOWN_MS && known;
       // With options (integrations, context) a call says more than its traits, and so does the next one without.
       const plain = !Object.keys(others)[0];
       ctx.suppressed = plain && !force && !always && current === print;

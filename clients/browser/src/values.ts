@@ -7,6 +7,9 @@ export const isFunction = (value: unknown): value is (...args: never[]) => unkno
 /** Class instances pass, arrays and dates do not: the test the analytics.js family uses. */
 export const isPlainObject = (value: unknown): value is Dict => Object.prototype.toString.call(value) === '[object Object]';
 
+/** The value, or an empty object in place of one of another shape. */
+export const dict = (value: unknown): Dict => (isPlainObject(value) ? value : {});
+
 /** The id as text, or null for anything that is no id. */
 export const asId = (value: unknown): string | null =>
   isString(value) || typeof value === 'number' ? `${value}` || null : null;

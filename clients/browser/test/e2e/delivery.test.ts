@@ -168,3 +168,13 @@ inBrowser('without fetch keepalive a beacon carries what is left when the page g
   await page.evaluate(`window.beacons = 0; const send = navigator.sendBeacon; navigator.sendBeacon = (...args) => { sessionStorage.beacons = 1; return send.apply(navigator, args); }; tabard.track('by beacon'); location = '/next'`);
   await recorder.until(() => recorder.accepted().some(({ event }) => event === 'by beacon'), 'the beacon');
 });
+
+inBrowser('a clock that is set back during a pause does not lengthen it', async ({ page, recorder }) => {
+  recorder.page('/');
+  let refused = 0;
+  recorder.fault = () => (refused++ < 1 ? { status: 500 } : undefined);
+  await page.goto(recorder.url());
+  await recorder.until(() => recorder.calls()[0]?.status === 500, 'the refusal');
+  await page.evaluate(`{ const { now } = Date; Date.now = () => now() - 36e5 }`);
+  await recorder.untilAccepted(1);
+});

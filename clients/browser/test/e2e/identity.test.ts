@@ -129,6 +129,56 @@ inBrowser('identity that a peer stored is read: quoted, and numbers of any lengt
   assert.deepEqual([message!.anonymousId, message!.userId], ['from-peer', '12345678901234567890']);
 });
 
+for (const cookie of ['', 'null'])
+  inBrowser(`what a peer leaves of an anonymous visitor names nobody: null in local storage, ${cookie || 'no'} cookie`, async ({ page, context, recorder }) => {
+    recorder.page('/plain', '', { snippet: '' });
+    await page.goto(recorder.url('/plain'));
+    await page.evaluate(`Object.assign(localStorage, { ajs_anonymous_id: '"a1"', ajs_user_id: 'null', ajs_group_id: 'null', ajs_user_traits: '{"plan":"free"}', ajs_group_properties: 'null' })`);
+    const values = { ajs_anonymous_id: 'a1', ...(cookie && { ajs_user_id: cookie }) };
+    await context.addCookies(Object.entries(values).map(([name, value]) => ({ name, value, domain: '.site.localhost', path: '/' })));
+    recorder.page('/');
+    await page.goto(recorder.url());
+    const [view] = await recorder.untilAccepted(1);
+    assert.deepEqual([view!.anonymousId, view!.userId], ['a1', null]);
+    assert.equal(await page.evaluate('tabard.group().id()'), null);
+    assert.equal((await cookiesOf(context)).ajs_user_id, values.ajs_user_id);
+    await page.evaluate(`tabard.identify('u1', { email: 'a@example.com' })`);
+    const [, identify] = await recorder.untilAccepted(2);
+    assert.deepEqual([identify!.anonymousId, identify!.userId, identify!.traits], ['a1', 'u1', { plan: 'free', email: 'a@example.com' }]);
+  });
+
+inBrowser('a logout that keeps the anonymous id is known on the other sub-domain, of person and group', async ({ context, recorder }) => {
+  recorder.page('/');
+  const [shop, blog] = [await context.newPage(), await context.newPage()];
+  await shop.goto(recorder.url('/', 'shop.site.localhost'));
+  await started(shop);
+  await shop.evaluate(`tabard.identify('u1', { a: 1 }); tabard.group('g1', { b: 1 })`);
+  await blog.goto(recorder.url('/', 'blog.site.localhost'));
+  await started(blog);
+  await blog.evaluate(`tabard.identify('u1', { a: 1 }); tabard.group('g1', { b: 1 })`);
+  const { ajs_anonymous_id: anonymousId } = await cookiesOf(context);
+  await shop.evaluate('tabard.user().logout(); tabard.group().logout()');
+  const known = '[tabard.user().id(), tabard.user().traits(), tabard.group().id(), tabard.group().traits(), tabard.user().anonymousId()]';
+  assert.deepEqual(await blog.evaluate(known), [null, {}, null, {}, anonymousId]);
+  assert.deepEqual(await shop.evaluate(known), [null, {}, null, {}, anonymousId]);
+  assert.deepEqual(await cookiesOf(context), { ajs_anonymous_id: anonymousId });
+});
+
+inBrowser('stored values of another shape are taken for none', async ({ page, recorder, lines }) => {
+  for (const odd of ['7', '"text"', '[1]', '{"a":1}', '{"a":[null,{"type":1}]}', 'true', '{broken']) {
+    recorder.reset();
+    recorder.page('/plain', '', { snippet: '' });
+    recorder.page('/', `tabard.identify('u1', { plan: 'pro' })`);
+    await page.goto(recorder.url('/plain'));
+    await page.evaluate(`localStorage.clear(); for (const name of ['tabard_sent', 'ajs_group_properties', 'tabard:q:${recorder.writeKey}', ${odd.startsWith('{"') ? '' : `'ajs_user_traits'`}]) localStorage[name] = ${JSON.stringify(odd)}`);
+    await page.goto(recorder.url());
+    const [, identify] = await recorder.untilAccepted(2);
+    assert.deepEqual([identify!.type, identify!.traits], ['identify', { plan: 'pro' }], odd);
+    assert.deepEqual(await page.evaluate(`tabard.group().traits()`), odd.startsWith('{"') ? JSON.parse(odd) : {});
+  }
+  assert.deepEqual(lines.filter((line) => !line.includes('favicon')), []);
+});
+
 const DENIED = `
   for (const name of ['localStorage', 'sessionStorage'])
     Object.defineProperty(window, name, { get() { throw new DOMException('denied', 'SecurityError'); } });

@@ -75,3 +75,13 @@ inBrowser('sendUnchangedIdentify sends every one', async ({ page, recorder }) =>
   await page.evaluate(`(async () => { await tabard.identify('u1'); await tabard.identify('u1'); })()`);
   assert.equal(identifies(recorder), 2);
 });
+
+inBrowser('what is remembered from a time to come, of a clock that was wrong, suppresses nothing', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.identify('u1')`);
+  await page.evaluate(`{ const [print, time, saved] = JSON.parse(localStorage.tabard_sent); localStorage.tabard_sent = JSON.stringify([print, time + 864e5, saved]) }`);
+  assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), false);
+  assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), true);
+});
