@@ -14,7 +14,7 @@ from clients.python.tests.conftest import Drops
 from clients.python.tests.recorder import Recorder, Reply
 
 from tabard_client import Client, DropReason
-from tabard_client.limits import BATCH_BYTES_MAX, MESSAGE_BYTES_MAX
+from tabard_client.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX
 
 Make = Callable[..., Client]
 
@@ -45,8 +45,35 @@ def test_a_call_arrives_with_key_library_and_times(make_client: Make, recorder: 
     assert (counts.accepted, counts.delivered, counts.waiting, counts.dropped) == (1, 1, 0, {})
 
 
-def test_batches_are_cut_at_a_hundred_messages(make_client: Make, recorder: Recorder) -> None:
-    client = make_client(upload_interval=5)
+def test_a_hundred_waiting_messages_go_at_once_and_fewer_wait_for_company(
+    make_client: Make, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in (99, 100):
+        client = make_client(host=f"{recorder.url}/{count}", upload_interval=60)
+        with monkeypatch.context() as asleep:
+            asleep.setattr(client._sender, "wake", lambda: None)
+            for _ in range(count - 1):
+                client.track("u1", "e")
+        client.track("u1", "e")
+    recorder.wait_for(lambda: len(recorder.messages) == 100)
+    assert [call.path for call in recorder.calls] == ["/100/v1/batch"]
+
+
+def test_a_backlog_goes_in_the_largest_batches_servers_take(make_client: Make, recorder: Recorder) -> None:
+    recorder.stop()
+    client = make_client()
+    sent = [client.track("u1", "e").message["messageId"] for _ in range(3_000)]
+    recorder.start()
+    assert client.flush(20) == 0
+    sizes = [len(call.body["batch"]) for call in recorder.calls]
+    assert len(sizes) <= 3, "a round trip each"
+    assert max(sizes) <= BATCH_MESSAGES_MAX
+    assert max(len(call.raw) for call in recorder.calls) <= 500_000
+    assert recorder.ids == sent
+
+
+def test_an_upload_size_bounds_every_batch(make_client: Make, recorder: Recorder) -> None:
+    client = make_client(upload_interval=5, upload_size=100)
     for number in range(250):
         client.track("u1", f"e{number}")
     assert client.flush(5) == 0

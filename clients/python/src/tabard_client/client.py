@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from tabard_client.drops import Books, Counts, DropError, DropReason, Receipt
 from tabard_client.encode import UnencodableError, encode
-from tabard_client.limits import MESSAGE_BYTES_MAX
+from tabard_client.limits import BATCH_MESSAGES_MAX, GATHER_MESSAGES, MESSAGE_BYTES_MAX
 from tabard_client.message import InvalidCallError, complete
 from tabard_client.options import DEFAULT_HOST, ClientOptions, Options, fallback_directory, spool_directory
 from tabard_client.sender import Pace, Sender, exit_all
@@ -304,7 +304,8 @@ def _open_spool(host: str, write_key: str, settings: Options) -> Spool:
 def _sender(url: SplitResult, write_key: str, spool: Spool, books: Books, settings: Options) -> Sender:
     transport = Transport(url, write_key, timeout_s=settings.timeout, compress=settings.gzip, proxies=settings.proxies)
     pace = Pace(
-        batch_messages_max=settings.upload_size,
+        batch_messages_max=settings.upload_size or BATCH_MESSAGES_MAX,
+        gather_messages=settings.upload_size or GATHER_MESSAGES,
         gather_s=settings.upload_interval,
         retries_max=settings.max_retries if isinstance(spool, MemorySpool) else None,
         exit_timeout_s=settings.exit_timeout_s,

@@ -4,7 +4,10 @@
 # room for the envelope, as in the published SDKs.
 MESSAGE_BYTES_MAX = 32 * 1024
 BATCH_BYTES_MAX = 475_000
+# What Segment and Tabard take; Customer.io names no number.
 BATCH_MESSAGES_MAX = 2_500
+# Where so many wait, a batch goes at once, as in the published SDKs.
+GATHER_MESSAGES = 100
 
 # The collector refuses a longer one.
 MESSAGE_ID_CHARS_MAX = 255

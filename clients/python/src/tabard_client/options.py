@@ -30,7 +30,7 @@ class ClientOptions(TypedDict, total=False):
     timeout: float
     proxies: Mapping[str, str] | None
     thread: int
-    upload_size: int
+    upload_size: int | None
     upload_interval: float
     log_handler: logging.Handler | None
     durable: bool
@@ -59,7 +59,7 @@ class Options:
     sync_mode: bool = False  # deliver within the call; for serverless functions
     timeout: float = 15  # seconds for connecting and for each read of one attempt
     proxies: Mapping[str, str] | None = None  # None: from the environment
-    upload_size: int = 100  # messages a batch
+    upload_size: int | None = None  # most messages a batch; None: as many as servers take (2,500 and 475 kB)
     upload_interval: float = 0.5  # seconds a batch is gathered
     log_handler: logging.Handler | None = None
     max_queue_size: int = 10_000  # messages in memory-only mode
@@ -93,7 +93,7 @@ class Options:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, not {value}")
         if self.oauth_client_id:
             log.warning("OAuth options are ignored: a Tabard collector authenticates by write key")

@@ -25,9 +25,13 @@ _REENTERED_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How batches are gathered, and when to give up (None: never, they are kept)."""
+    """How batches are gathered, and when to give up (None: never, they are kept).
+
+    Fewer than `gather_messages` wait for company, `gather_s`; a batch takes up to `batch_messages_max` of a backlog.
+    """
 
     batch_messages_max: int
+    gather_messages: int
     gather_s: float
     retries_max: int | None
     exit_timeout_s: float
@@ -268,7 +272,7 @@ class Sender:
                 self._called.wait(max(0.0, self._adopt_at - time.monotonic()))
             self._called.clear()
             self._idle = False
-        if 0 < self._spool.waiting < self._pace.batch_messages_max:
+        if 0 < self._spool.waiting < self._pace.gather_messages:
             self._hurry.wait(self._pace.gather_s)
         return self.step()
 
