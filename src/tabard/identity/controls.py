@@ -115,17 +115,25 @@ class Switch(msgspec.Struct, frozen=True, order=True):
 
 def dead(switches: Sequence[Switch], t: int) -> bool:
     """Whether an identifier is dead at `t`: deleted at or after it, or suppressed by the latest switch up to it."""
-    suppressed = False
-    for switch in switches:
-        if switch.kind == "delete" and t <= switch.t:
-            return True
-        if switch.t <= t and switch.kind in ("suppress", "unsuppress"):
-            suppressed = switch.kind == "suppress"
-    return suppressed
+    if any(switch.kind == "delete" and t <= switch.t for switch in switches):
+        return True
+    latest = suppression(switches, t)
+    return latest is not None and latest.kind == "suppress"
+
+
+def suppression(switches: Sequence[Switch], t: int) -> Switch | None:
+    """The suppress or unsuppress that holds at `t`: the latest up to it."""
+    return next((one for one in reversed(switches) if one.t <= t and one.kind in ("suppress", "unsuppress")), None)
 
 
 def severed(switches: Sequence[Switch], other: Sequence[Switch], pair: tuple[str, str], t: int) -> bool:
-    """Whether the pair is cut for evidence at `t`: the latest cut or uncut of it, or of either with `*`, decides.
+    """Whether the pair is cut for evidence at `t`. Its arguments are those of `cut_or_uncut`."""
+    latest = cut_or_uncut(switches, other, pair)
+    return latest is not None and latest.kind == "cut" and (latest.until is None or t <= latest.until)
+
+
+def cut_or_uncut(switches: Sequence[Switch], other: Sequence[Switch], pair: tuple[str, str]) -> Switch | None:
+    """The switch that decides about a pair: the latest cut or uncut of it, or of either with `*`.
 
     `switches` are those of the pair's first identifier, `other` those of its second.
     """
@@ -135,4 +143,4 @@ def severed(switches: Sequence[Switch], other: Sequence[Switch], pair: tuple[str
             bears = switch.kind in ("cut", "uncut") and switch.other in (far, EVERYTHING)
             if bears and (latest is None or (latest.t, latest.m) < (switch.t, switch.m)):
                 latest = switch
-    return latest is not None and latest.kind == "cut" and (latest.until is None or t <= latest.until)
+    return latest

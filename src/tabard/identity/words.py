@@ -13,17 +13,15 @@ SENTENCES: Final = {
     "heavy": "{other} claims more than {limit} identifiers of this kind, so none of them counts (max_claims)",
     "class_too_large": "aliases join more than {limit} identifiers here, so none of them counts (max_alias)",
     "cut": "a cut keeps {identifier} and {other} apart{until}",
-    "deleted": "{identifier} was deleted: nothing up to then counts",
-    "suppressed": "{identifier} is suppressed: nothing since then counts",
+    "deleted": "{identifier} was deleted: nothing up to {at} counts",
+    "suppressed": "{identifier} is suppressed: nothing since {at} counts",
     "blocked_value": "{other} never identifies anybody: the value is on the blocked list",
     "untrusted": "the source of this message may not claim an address ({identifier}) for a userId",
 }
 """Reason → sentence; the names in braces are those `say` takes."""
 
 
-def say(
-    name: str, *, identifier: str = "", other: str = "", owner: str = "", limit: int = 0, until: int | None = None
-) -> str:
-    """The sentence of a reason."""
+def say(name: str, *, at: int = 0, until: int | None = None, limit: int = 0, **who: str) -> str:
+    """The sentence of a reason. `at` and `until` in milliseconds; `who`: identifier, other, owner, those it names."""
     reach = "" if until is None else f" for evidence up to {iso_ms(until)}"
-    return SENTENCES[name].format(identifier=identifier, other=other, owner=owner, limit=limit, until=reach)
+    return SENTENCES[name].format(**who, limit=limit, at=iso_ms(at), until=reach)

@@ -82,6 +82,38 @@ def test_explain_says_when_a_limit_or_a_cut_keeps_identifiers_apart(tmp_path: Pa
     assert {one.name for one in explained.apart} == {"class_too_large", "heavy", "cut"}
 
 
+def control(kind: str, second: int, **fields: Any) -> Event:
+    return {"type": kind, "messageId": f"c{second:02d}", "timestamp": at(second), **fields}
+
+
+@pytest.mark.parametrize(
+    ("controls", "stated"),
+    [
+        ([control("cut", 8, a="user:anna", b="anon:pad")], {("cut", "anon:pad")}),
+        ([control("cut", 8, a="user:anna", b="anon:pad"), control("uncut", 9, a="anon:pad", b="user:anna")], set()),
+        ([control("uncut", 9, a="anon:pad", b="user:anna"), control("cut", 8, a="user:anna", b="anon:pad")], set()),
+        ([control("cut", 8, a="user:anna", b="anon:pad"), control("uncut", 9, a="anon:pad", b="*")], set()),
+        ([control("cut", 8, a="user:anna", b="*"), control("uncut", 9, a="user:anna", b="*")], set()),
+        ([control("cut", 8, a="user:anna", b="*")], {("cut", "everything else")}),
+        ([control("suppress", 8, ids=["user:anna"])], {("suppressed", "")}),
+        ([control("suppress", 8, ids=["user:anna"]), control("unsuppress", 9, ids=["user:anna"])], set()),
+        ([control("delete", 4, ids=["user:anna"]), control("delete", 3, ids=["user:anna"])], {("deleted", "")}),
+    ],
+)
+def test_explain_states_the_latest_control_of_each_and_none_that_was_taken_back(
+    engine: Engine, controls: list[Event], stated: set[tuple[str, str]]
+) -> None:
+    engine.feed(controls, batch=1)
+    engine.settle()
+    explained = Explainer(engine.profiles()).explain("user:anna")
+    assert explained is not None
+    found = [
+        one for one in explained.apart if one.name in ("cut", "suppressed", "deleted") and "anna" in one.identifier
+    ]
+    assert {(one.name, one.other) for one in found} == stated
+    assert all(at(4) in one.sentence for one in found if one.name == "deleted")
+
+
 def test_the_graph_lists_claims_and_edges_with_their_messages(engine: Engine) -> None:
     graph = Explainer(engine.profiles()).graph("user:ann")
     assert graph is not None

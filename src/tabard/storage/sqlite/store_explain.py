@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from tabard.identity.controls import EVERYTHING, Switch, cut_or_uncut, suppression
 from tabard.identity.identifiers import Kind, usable
 from tabard.identity.words import say
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
 from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_facts import switches_of
 from tabard.storage.sqlite.store_graph import EVIDENCE_SHOWN, Class, Graph
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import decoded_body
@@ -109,14 +111,30 @@ class Explainer:
         return self._reason("claimed_first", low, high, position, owner=self._node(owner).text)
 
     def _controls(self, member: Node) -> Iterator[Reason]:
+        """What controls keep apart or silent now; what a later one took back is not stated."""
         if not member.flags & (CONTROLLED | CUT):
             return
-        for _, _, kind, other, until in self._run(SQL["controls_of"], (member.id,)):
-            far = "everything else" if other == 0 else self._node(other).text
-            name = {"cut": "cut", "delete": "deleted", "suppress": "suppressed"}.get(kind)
-            if name is not None:
-                sentence = say(name, identifier=member.text, other=far, until=until)
-                yield Reason(member.text, far if name == "cut" else "", name, sentence)
+        mine = self._switches(member.id)
+        deleted = next((one for one in reversed(mine) if one.kind == "delete"), None)
+        if deleted is not None:
+            yield self._controlled("deleted", member, deleted)
+        latest = suppression(mine, mine[-1].t)
+        if latest is not None and latest.kind == "suppress":
+            yield self._controlled("suppressed", member, latest)
+        for other in dict.fromkeys(switch.other for switch in mine if switch.kind == "cut"):
+            theirs = [] if other == EVERYTHING else self._switches(int(other))
+            decisive = cut_or_uncut(mine, theirs, (str(member.id), other))
+            if decisive is not None and decisive.kind == "cut":
+                far = "everything else" if other == EVERYTHING else self._node(int(other)).text
+                yield self._controlled("cut", member, decisive, far)
+
+    def _switches(self, number: int) -> list[Switch]:
+        return switches_of(self._reader.database, number)
+
+    @staticmethod
+    def _controlled(name: str, member: Node, switch: Switch, other: str = "") -> Reason:
+        sentence = say(name, identifier=member.text, other=other, at=switch.t, until=switch.until)
+        return Reason(member.text, other, name, sentence)
 
     def _messages(self, members: list[Node]) -> Iterator[Reason]:
         """Blocked values and untrusted addresses in the latest messages."""

@@ -32,6 +32,14 @@ Pair = tuple[int, int]
 Evidence = tuple[int, str, int]
 
 
+def switches_of(database: apsw.Connection, number: int) -> list[Switch]:
+    """The controls that bear on an identifier, oldest first, as stored."""
+    return [
+        Switch(t, m, kind, EVERYTHING if other == 0 else str(other), until)
+        for t, m, kind, other, until in database.execute(SQL["controls_of"], (number,))
+    ]
+
+
 class Facts:
     """Derived rows that grow by min, max and insert, in memory until `flush`. One writer, one thread."""
 
@@ -57,11 +65,7 @@ class Facts:
             return []
         known = self._switches.get(node.id)
         if known is None:
-            known = [
-                Switch(t, m, kind, EVERYTHING if other == 0 else str(other), until)
-                for t, m, kind, other, until in self._database.execute(SQL["controls_of"], (node.id,))
-            ]
-            self._switches[node.id] = known
+            known = self._switches[node.id] = switches_of(self._database, node.id)
         return known
 
     def dead(self, node: Node, t: int) -> bool:

@@ -7,13 +7,14 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from tabard.identity.controls import Switch, controls_of, dead
+from tabard.identity.controls import controls_of, dead
 from tabard.identity.identifiers import NONE
 from tabard.message.types import CONTROL, Message, StoredMessage, Trust
 from tabard.message.types import position as packed
 from tabard.storage.interface import Deletion
 from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store_entry import TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_facts import switches_of
 from tabard.storage.sqlite.store_keys import SQL, KeyTable, message_key
 from tabard.storage.sqlite.store_messages import Sources, message_name, one
 from tabard.storage.sqlite.store_nodes import CONTROLLED
@@ -173,6 +174,5 @@ def row_is_dead(database: apsw.Connection, row: Row) -> bool:
             subject = links[at + 1]
             if not one(database, SQL["node_flags"], subject)[0] & CONTROLLED:
                 return False
-            rows: Iterable[Any] = database.execute(SQL["controls_of"], (subject,))
-            return dead([Switch(t, m, kind) for t, m, kind, _, _ in rows], row.timestamp)
+            return dead(switches_of(database, subject), row.timestamp)
     return False
