@@ -14,18 +14,26 @@ from tabard.compose.rejections import InstallationRejections
 from tabard.compose.role_process import RoleProcess
 from tabard.compose.status import status
 from tabard.compose.store import message_reader, profile_reader, wait_for_store
+from tabard.settings import is_loopback
 from tabard.storage.sqlite.keys import admin_token
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
+from tabard.telemetry.logging import logger
 from tabard.web.app import create_app
 from tabard.web.deps import Deps, Readers
 
 _SESSION: Final = b"tabard web session"
+_UNENCRYPTED: Final = (
+    "other machines reach the web role, and the admin token crosses the network in plain text: listen on loopback, or "
+    "put a proxy that speaks https in front and set public_url to its https:// URL"
+)
 
 
 def run_web(role: RoleProcess) -> None:
     """Serves until SIGTERM."""
     settings, installation = role.settings, role.installation
     wait_for_store(role).close()
+    if not is_loopback(settings.web) and not settings.public_url.startswith("https:"):
+        logger().warning("web.unencrypted", address=settings.web, fix=_UNENCRYPTED)
     sock = listener(settings.web)
     token = admin_token(installation)
 

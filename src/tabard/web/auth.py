@@ -84,7 +84,7 @@ async def log_in(request: Request) -> Response:
     if not deps.token_is_admin(str((await request.form()).get("token", ""))):
         return RedirectResponse("/login?wrong=1", 303)
     answer = RedirectResponse("/messages", 303)
-    secure = deps.settings.public_url.startswith("https:")
+    secure = request.url.scheme == "https" or deps.settings.public_url.startswith("https:")
     answer.set_cookie(COOKIE, new_session(deps), SESSION_S, httponly=True, samesite="strict", secure=secure)
     return answer
 
