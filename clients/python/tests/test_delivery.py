@@ -324,6 +324,31 @@ def test_an_on_error_that_raises_or_calls_back_stops_nothing(make_client: Make, 
     assert clients[0].flush(5) == 0
 
 
+@pytest.mark.parametrize("sync_mode", [True, False])
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt])
+def test_what_ends_a_program_passes_to_the_caller_and_leaves_a_client_that_works(
+    ending: type[BaseException], sync_mode: bool, make_client: Make, recorder: Recorder
+) -> None:
+    recorder.reply = answers(Reply(400))
+
+    def end(*_: object) -> None:
+        raise ending
+
+    client = make_client(on_error=end, sync_mode=sync_mode)
+    with pytest.raises(ending):
+        client.track("", "wrong call")
+    if sync_mode:
+        with pytest.raises(ending):
+            client.track("u1", "refused")
+    else:
+        client.track("u1", "refused")
+    recorder.wait_for(lambda: client.counts().waiting == 0)
+    assert client.track("u1", "later").success
+    assert client.flush(5) == 0
+    assert [call.body["batch"][0]["event"] for call in recorder.calls] == ["refused", "later"]
+    assert client.counts().dropped == {DropReason.INVALID: 1, DropReason.REFUSED: 1}
+
+
 def test_an_on_error_that_shuts_the_client_down_breaks_nothing(make_client: Make, recorder: Recorder) -> None:
     recorder.reply = answers(Reply(400))
     clients: list[Client] = []

@@ -20,7 +20,7 @@ from clients.python.tests.recorder import Recorder, Reply
 
 import tabard_client.analytics as ours
 from tabard_client import Client
-from tabard_client.options import ClientOptions
+from tabard_client.options import PUBLISHED_ORDER, ClientOptions
 
 PUBLISHED = [
     pytest.param(customerio_analytics, id="customerio-cdp-analytics"),
@@ -148,6 +148,26 @@ def test_every_public_name_and_every_signature_of_the_published_module_is_ours_t
         assert list(inspect.signature(getattr(Client, method)).parameters) == theirs
     options = set(inspect.signature(published.Client.__init__).parameters) - {"self", "write_key", "host"}
     assert options - set(ClientOptions.__annotations__) == set()
+
+
+@pytest.mark.parametrize("published", PUBLISHED)
+def test_options_are_taken_by_position_in_the_published_order(published: ModuleType, recorder: Recorder) -> None:
+    theirs = tuple(inspect.signature(published.Client.__init__).parameters)[1:]
+    assert ("write_key", "host", *PUBLISHED_ORDER)[: len(theirs)] == theirs
+    told: list[list[Any]] = []
+    values: Any = (True, 1, True, lambda _, items: told.append(items), True, 0, True, 5, {}, 1, 7, 0.05)
+    client = ours.Client("key", recorder.url, *values)
+    recorder.reply = lambda _: Reply(400)
+    client.track("u1", "a", message_id="m1")
+    assert [[item["messageId"] for item in items] for items in told] == [["m1"]], "on_error, within the call: sync_mode"
+    assert recorder.calls[0].headers["content-encoding"] == "gzip"
+
+
+def test_an_option_too_many_or_given_twice_is_refused_as_python_does() -> None:
+    with pytest.raises(TypeError, match="debug"):
+        ours.Client("key", None, True, debug=True)
+    with pytest.raises(TypeError, match="at most 22"):
+        ours.Client("key", None, *[None] * 21)
 
 
 @pytest.mark.parametrize("published", PUBLISHED)

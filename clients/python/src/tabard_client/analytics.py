@@ -10,11 +10,11 @@ import os
 import threading
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
-from tabard_client.client import Client
+from tabard_client import client
 from tabard_client.drops import OnError, Receipt
-from tabard_client.options import Options
+from tabard_client.options import PUBLISHED_ORDER, ClientOptions, Options
 from tabard_client.version import VERSION
 
 __version__ = VERSION
@@ -42,6 +42,27 @@ durable: bool = _DEFAULTS.durable
 memory_only_can_lose: bool = _DEFAULTS.memory_only_can_lose
 spool_dir: str | os.PathLike[str] | None = _DEFAULTS.spool_dir
 spool_bytes_max: int = _DEFAULTS.spool_bytes_max
+
+
+class Client(client.Client):
+    """`tabard_client.Client`, which takes options by position too, in the order of the published SDKs.
+
+    Raises ValueError as that one does; TypeError for too many positions, or an option given twice.
+    """
+
+    def __init__(
+        self,
+        write_key: str | None = None,
+        host: str | None = None,
+        *positional: Any,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        if len(positional) > len(PUBLISHED_ORDER):
+            raise TypeError(f"at most {2 + len(PUBLISHED_ORDER)} positional arguments, not {2 + len(positional)}")
+        by_position: dict[str, Any] = dict(zip(PUBLISHED_ORDER, positional, strict=False))
+        # Not one merged dict: Python itself then refuses an option given twice.
+        super().__init__(write_key, host, **by_position, **options)
+
 
 default_client: Client | None = None
 
@@ -82,11 +103,11 @@ def _through(method: Callable[Concatenate[Client, P], R], otherwise: R) -> Calla
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            client = _client()
+            target = _client()
         except ValueError as error:
             _log.error("nothing is sent: %s", error)
             return otherwise
-        return method(client, *args, **kwargs)
+        return method(target, *args, **kwargs)
 
     return call
 

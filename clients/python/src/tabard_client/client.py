@@ -35,7 +35,8 @@ class Client:
 
     A call returns after one write to this process's spool file; a background thread delivers, and what a
     killed process leaves is delivered by the next one. Calls never raise and never wait for the network:
-    what cannot be kept is counted, logged and handed to `on_error`, and the receipt says `success=False`.
+    what cannot be kept is counted, logged and handed to `on_error`, and the receipt says `success=False`. Only what
+    ends a program (KeyboardInterrupt, SystemExit) passes through a call, be it from a signal or from `on_error`.
     Safe from any thread and across `fork`. Options: see `Options`.
 
     Raises ValueError for a missing key, a malformed host, or an option out of range.
@@ -234,9 +235,9 @@ class Client:
 
     def shutdown(self, timeout: float | None = 10.0) -> int:
         """`flush`, then `join`; how many messages are left for the next process."""
-        waiting = self.flush(timeout)
+        left = self.flush(timeout)
         self.join(timeout)
-        return waiting
+        return left
 
     def counts(self) -> Counts:
         """The books: accepted, delivered, waiting, retries, and dropped by reason."""

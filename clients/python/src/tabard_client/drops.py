@@ -65,7 +65,11 @@ class Counts:
 
 
 class Books:
-    """Counts what happened and tells `on_error`. Safe from any thread, and never raises."""
+    """Counts what happened and tells `on_error`. Safe from any thread.
+
+    An exception of `on_error` is logged. What ends a program (KeyboardInterrupt, SystemExit: a signal may bring them
+    at that very moment) passes, when the books are done.
+    """
 
     def __init__(self, on_error: OnError | None) -> None:
         self._on_error = on_error

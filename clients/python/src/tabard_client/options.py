@@ -47,6 +47,32 @@ class ClientOptions(TypedDict, total=False):
     oauth_scope: str | None
 
 
+# In this order the published Clients take them by position, after write_key and host: customerio-cdp-analytics 1.1
+# the first twelve, segment-analytics-python 2.4 all.
+PUBLISHED_ORDER = (
+    "debug",
+    "max_queue_size",
+    "send",
+    "on_error",
+    "gzip",
+    "max_retries",
+    "sync_mode",
+    "timeout",
+    "proxies",
+    "thread",
+    "upload_size",
+    "upload_interval",
+    "log_handler",
+    "oauth_client_id",
+    "oauth_client_key",
+    "oauth_key_id",
+    "oauth_auth_server",
+    "oauth_scope",
+    "max_total_backoff_duration",
+    "max_rate_limit_duration",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The first block has the names, defaults and meanings of the published Python SDKs; the second is ours;

@@ -7,6 +7,8 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -50,7 +52,7 @@ class Sender:
 
     def _reset(self) -> None:
         self._turn = threading.RLock()  # one batch on its way at a time, whoever drives
-        self._settled = threading.Condition()
+        self._progress = threading.Condition()  # a batch is settled, or has failed
         self._called = threading.Event()
         self._hurry = threading.Event()
         self._stopping = threading.Event()
@@ -68,7 +70,7 @@ class Sender:
         if self._idle:
             self._called.set()
         elif self._thread is None:
-            with self._settled:
+            with self._progress:
                 if self._thread is None:
                     self._start()
 
@@ -90,8 +92,8 @@ class Sender:
             self.wake()
             self._hurry.set()
             self._called.set()
-            with self._settled:
-                self._settled.wait_for(lambda: not self._spool.waiting or not self._alive(), timeout_s)
+            with self._progress:
+                self._progress.wait_for(lambda: not self._spool.waiting or not self._alive(), timeout_s)
             self._hurry.clear()
         return self._spool.waiting
 
@@ -122,11 +124,11 @@ class Sender:
         can_lose = self._pace.retries_max is not None
         self._hurry.set()
         self._called.set()
-        with self._settled:
+        with self._progress:
             while self._alive() and self._spool.waiting and time.monotonic() < deadline:
                 if self._failures and not can_lose:
                     break
-                self._settled.wait(max(0.0, deadline - time.monotonic()))
+                self._progress.wait(max(0.0, deadline - time.monotonic()))
         self.stop(max(0.0, deadline - time.monotonic()))
 
     def after_fork(self) -> None:
@@ -158,8 +160,8 @@ class Sender:
         if batch is None:
             return 0.0
         if not batch.messages:
-            self._settle(batch)
-            return 0.0
+            with self._settling(batch):
+                return 0.0
         answer = self._transport.post(batch.messages, attempt=self._failures)
         return self._decide(batch, answer)
 
@@ -168,12 +170,13 @@ class Sender:
             case Verdict.DELIVERED:
                 refused, positions = _refused_items(answer.body, len(batch.messages))
                 self._books.delivered(len(batch.messages) - refused)
-                self._refuse([batch.messages[index] for index in positions], refused, answer)
+                with self._settling(batch):
+                    self._refuse([batch.messages[index] for index in positions], refused, answer)
             case Verdict.REFUSED:
-                self._refuse(batch.messages, len(batch.messages), answer)
+                with self._settling(batch):
+                    self._refuse(batch.messages, len(batch.messages), answer)
             case Verdict.RETRY:
                 return self._retry(batch, answer)
-        self._settle(batch)
         return 0.0
 
     def _retry(self, batch: Batch, answer: Answer) -> float:
@@ -184,13 +187,13 @@ class Sender:
         retries_max = self._pace.retries_max
         if retries_max is not None and self._failures > retries_max:
             error = DropError(DropReason.RETRIES_EXHAUSTED, _shown(answer), status=answer.status or None)
-            self._books.dropped(error, [_object(message) for message in batch.messages])
-            self._settle(batch)
+            with self._settling(batch):
+                self._books.dropped(error, [_object(message) for message in batch.messages])
             return 0.0
         delay_s = wait_s(self._failures, answer.retry_after, datetime.now(UTC), random.random)
         self._not_before = time.monotonic() + delay_s
-        with self._settled:
-            self._settled.notify_all()
+        with self._progress:
+            self._progress.notify_all()
         return delay_s
 
     def _refuse(self, messages: list[bytes], count: int, answer: Answer) -> None:
@@ -200,17 +203,22 @@ class Sender:
         self._set_aside(DropReason.REFUSED, messages)
         self._books.dropped(error, [_object(message) for message in messages], count)
 
-    def _settle(self, batch: Batch) -> None:
-        if batch.corrupt:
-            self._set_aside(DropReason.CORRUPT, batch.corrupt)
-            error = DropError(DropReason.CORRUPT, f"{len(batch.corrupt)} spool records fail their checksum")
-            self._books.dropped(error, [], count=len(batch.corrupt))
-        self._spool.settle(batch)
-        if self._failures:
-            log.info("the server takes messages again")
-        self._failures = 0
-        with self._settled:
-            self._settled.notify_all()
+    @contextmanager
+    def _settling(self, batch: Batch) -> Iterator[None]:
+        """What is told of a decided batch is told within: whatever `on_error` raises, the batch goes out no more."""
+        try:
+            if batch.corrupt:
+                self._set_aside(DropReason.CORRUPT, batch.corrupt)
+                error = DropError(DropReason.CORRUPT, f"{len(batch.corrupt)} spool records fail their checksum")
+                self._books.dropped(error, [], count=len(batch.corrupt))
+            yield
+        finally:
+            self._spool.settle(batch)
+            if self._failures:
+                log.info("the server takes messages again")
+            self._failures = 0
+            with self._progress:
+                self._progress.notify_all()
 
     def _set_aside(self, reason: DropReason, records: list[bytes]) -> None:
         try:
@@ -253,7 +261,8 @@ class Sender:
         while not stopping.is_set():
             try:
                 delay_s = self._turn_of_thread()
-            except Exception:
+            except BaseException:
+                # Also what ends programs: raised here, by on_error, it would end this thread alone, and unseen.
                 log.exception("sending failed; trying again")
                 delay_s = 1.0
             if delay_s > 0:
