@@ -210,11 +210,32 @@ async def test_a_device_event_without_a_token_is_refused_with_the_field() -> Non
 
 @pytest.mark.parametrize(
     ("event", "action"),
-    [("User Deleted", "delete"), ("User Suppressed", "suppress"), ("User Unsuppressed", "unsuppress")],
+    [
+        ("User Deleted", "delete"),
+        ("Delete Person", "delete"),
+        ("User Suppressed", "suppress"),
+        ("Suppress Person", "suppress"),
+        ("User Unsuppressed", "unsuppress"),
+        ("Unsuppress Person", "unsuppress"),
+    ],
 )
 async def test_semantic_events_act_on_the_person(event: str, action: str) -> None:
     body = await JOURNEYS.body(track(event, userId="a@b.co"))
     assert body == {"type": "person", "action": action, "identifiers": {"email": "a@b.co"}}
+
+
+@pytest.mark.parametrize(
+    ("event", "action"),
+    [
+        ("Create or Update Device", "add_device"),
+        ("Delete Device", "delete_device"),
+        ("Delete Object", "delete"),
+        ("Delete Relationship", "delete_relationships"),
+    ],
+)
+async def test_the_titles_of_semantic_events_are_taken_for_their_names(event: str, action: str) -> None:
+    call = track(event, {"objectId": "acme"}, context={"device": {"token": "T", "type": "ios"}})
+    assert (await JOURNEYS.body(call))["action"] == action
 
 
 async def test_an_identify_with_a_stray_event_name_is_still_an_identify() -> None:
