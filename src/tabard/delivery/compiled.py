@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tabard.delivery.route import Filter, Route, route_of, untrusted
 from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.payload import check_settings
 from tabard.destinations.kit.plan import Invalid, Planned, Subscription, compile_subscription, plan
+from tabard.message.traits import parse_instant
 from tabard.workspace.types import DestinationInstance
+
+_CONSENT: Final = "consent_categories"
+"""The option that `route` reads."""
 
 
 class InstanceUnusable(ValueError):
@@ -86,6 +90,7 @@ def compile_instance(
         settings = check_settings(destination.settings, plain_settings)
         subscriptions = compile_subscriptions(instance, destination)
         options = _options(instance.options)
+        _check_start(instance.start)
     except (ValueError, KeyError, TypeError) as error:
         raise InstanceUnusable(f"destination {instance.name!r}: {error}") from error
     return Compiled(instance, destination, route_of(instance, destination), settings, subscriptions, options)
@@ -117,12 +122,25 @@ def withheld(subscriptions: Iterable[Subscription], message: Mapping[str, Any], 
 
 
 def _options(given: Mapping[str, Any]) -> Options:
-    known = Options.__dataclass_fields__
-    options = Options(**{name: value for name, value in given.items() if name in known})
+    known = (*Options.__dataclass_fields__, _CONSENT)
+    for name in given:
+        if name not in known:
+            raise ValueError(f"there is no option {name!r}; there are {', '.join(known)}")
+    options = Options(**{name: value for name, value in given.items() if name != _CONSENT})
     if options.record not in ("failures", "all"):
         raise ValueError(f"option record is {options.record!r}; use 'failures' or 'all'")
     for name in ("order_patience_s", "rate_per_s", "batch_size", "batch_wait_s"):
         value = getattr(options, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
             raise ValueError(f"option {name} is {value!r}; use a number of at least 0")
+    if options.no_needless_calls not in (True, False):
+        raise ValueError(f"option no_needless_calls is {options.no_needless_calls!r}; use true or false")
+    categories = given.get(_CONSENT, [])
+    if not isinstance(categories, list | tuple) or not all(isinstance(each, str) for each in categories):
+        raise ValueError(f'option {_CONSENT} is {categories!r}; use a list of texts, as in ["Advertising"]')
     return options
+
+
+def _check_start(start: str) -> None:
+    if start not in ("now", "beginning") and parse_instant(start) is None:
+        raise ValueError(f"start is {start!r}; use now, beginning, or a time as in 2026-11-24T18:00:00Z")
