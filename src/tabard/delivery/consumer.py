@@ -142,7 +142,7 @@ class Consumer:
             subscription_id, planned = entry.steps[entry.step]
             if isinstance(planned, Invalid):
                 self._note_dead(entry, "payload_invalid", f"{planned.subscription.name}: {planned.reason}")
-            elif self.needless and self.needless.is_unchanged(entry, subscription_id, planned.payload):
+            elif self.needless and self.needless.is_unchanged(entry, subscription_id, planned):
                 entry.code = Filter.UNCHANGED
             else:
                 self._ready.add(entry, self.shared.compiled, now_ms)
@@ -272,7 +272,7 @@ class Consumer:
             self._recovered(now_ms)
             entry.done += (subscription_id,)
             if self.needless and not isinstance(planned, Invalid):
-                self.needless.delivered(entry, subscription_id, planned.payload, self._ledger)
+                self.needless.delivered(entry, subscription_id, planned, self._ledger)
         elif outcome.verdict is Verdict.FILTERED:
             self.shared.breaker.probing = False
             entry.code, entry.reason = outcome.code, outcome.reason

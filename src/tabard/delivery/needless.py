@@ -14,6 +14,8 @@ import msgspec
 from tabard.delivery.compiled import Compiled
 from tabard.delivery.entry import Entry, Item
 from tabard.delivery.ledger import Ledger
+from tabard.destinations.kit.field import Field
+from tabard.destinations.kit.plan import Planned
 
 HASH_BYTES = 16
 KNOWN_MAX = 50_000
@@ -50,18 +52,18 @@ class Needless:
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
 
-    def is_unchanged(self, entry: Entry, subscription_id: str, payload: Mapping[str, Any]) -> bool:
-        """Whether sending this payload would repeat what the destination has already."""
+    def is_unchanged(self, entry: Entry, subscription_id: str, planned: Planned) -> bool:
+        """Whether sending this would repeat what the destination has already."""
         if entry.type != "identify" or entry.item is None:
             return False
         subject = subject_hash(entry.item.body, subscription_id)
-        return self._known.get(subject) == self._hash(payload)
+        return self._known.get(subject) == self._hash(planned)
 
-    def delivered(self, entry: Entry, subscription_id: str, payload: Mapping[str, Any], ledger: Ledger) -> None:
+    def delivered(self, entry: Entry, subscription_id: str, planned: Planned, ledger: Ledger) -> None:
         """Remembers what was delivered."""
         if entry.type == "identify" and entry.item is not None:
             subject = subject_hash(entry.item.body, subscription_id)
-            self._known[subject] = ledger.delivered_hashes[subject] = self._hash(payload)
+            self._known[subject] = ledger.delivered_hashes[subject] = self._hash(planned)
             ledger.forgotten_hashes.discard(subject)
 
     def forget(self, entry: Entry, ledger: Ledger) -> None:
@@ -74,9 +76,22 @@ class Needless:
             ledger.delivered_hashes.pop(subject, None)
             ledger.forgotten_hashes.add(subject)
 
-    def _hash(self, payload: Mapping[str, Any]) -> bytes:
-        text = self.compiled.version.to_bytes(8, "big") + _encode(payload)
+    def _hash(self, planned: Planned) -> bytes:
+        lasting = _lasting(planned.subscription.action.fields, planned.payload)
+        text = self.compiled.version.to_bytes(8, "big") + _encode(lasting)
         return blake2b(text, digest_size=HASH_BYTES).digest()
+
+
+def _lasting(fields: Mapping[str, Field], payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a payload says of its subject: without what differs with every message."""
+    found: dict[str, Any] = {}
+    for key, value in payload.items():
+        members = fields[key].volatile_members
+        if members and isinstance(value, dict):
+            found[key] = {name: each for name, each in value.items() if name not in members}
+        elif not fields[key].volatile:
+            found[key] = value
+    return found
 
 
 def subject_hash(message: Mapping[str, Any], subscription_id: str) -> bytes:

@@ -15,7 +15,7 @@ from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.plan import Invalid, plan
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, offset_of, partition_of, position_text
-from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Range
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Range, Term
 from tabard.storage.interface import MessageReader
 from tabard.workspace.types import DestinationInstance, WorkspaceReader
 
@@ -35,9 +35,9 @@ class Tracing:
 def trace(message_id: str, tracing: Tracing) -> list[Json]:
     """One entry for each stored message of that id and each destination (and replay) that has, had or will have it.
 
-    `outcome`: delivered, filtered, parked, waiting, dead, erased, pending, before_start or unknown. `how` says what
-    the answer rests on: `row`, `range` (the decision was made again with the version shown) or `cursor`. `erasure` is
-    there where the message deleted somebody and the destination was asked to erase them.
+    `outcome`: delivered, filtered, parked, waiting, dead, erased, expired, pending, before_start or unknown. `how` says
+    what the answer rests on: `row`, `range` (the decision was made again with the version shown) or `cursor`.
+    `erasure` is there where the message deleted somebody and the destination was asked to erase them.
     """
     return [
         {
@@ -84,16 +84,26 @@ def _passed(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> J
     if passed is None:
         return {"outcome": "unknown", "how": "cursor", "reason": "it was passed longer ago than ranges are kept"}
     known = {"how": "range", "range": _range_json(passed)}
-    if tracing.messages.is_dead(message):
-        return {"outcome": "erased", **known, "reason": "its person was deleted or suppressed, then or since"}
-    if not message.body:
-        return {"outcome": "unknown", **known, "reason": "its body is no longer kept"}
+    if not message.body or tracing.messages.is_dead(message):
+        return {**_gone(message, passed, tracing), **known}
     instance = tracing.workspace.destination_version(state.destination, passed.version)
     destination = tracing.registry.get(instance.slug) if instance else None
     if instance is None or destination is None:
         return {"outcome": "unknown", **known, "reason": "its version is not kept"}
     decided = decision(instance, destination, message)
     return {**decided, **known}
+
+
+def _gone(message: StoredMessage, passed: Range, tracing: Tracing) -> Json:
+    """What can still be said of a message whose body is gone: only what holds for all of its source in the range."""
+    terms = passed.counts.get(message.source, {})
+    ended = {term for term, number in terms.items() if number and term not in (Term.TAKEN, Term.BEFORE_START)}
+    why = "erased" if tracing.messages.is_dead(message) else "no longer kept"
+    if len(ended) != 1 or Term.PARKED in ended:
+        return {"outcome": "unknown", "reason": f"it is {why}; the messages of its range ended in different ways"}
+    [term] = ended
+    since = "" if term in (Term.ERASED, Term.EXPIRED) else f"{term}, {why} since"
+    return {"outcome": term, "reason": since}
 
 
 def decision(instance: DestinationInstance, destination: Destination, message: StoredMessage) -> Json:

@@ -8,6 +8,7 @@ import msgspec
 from tabard.delivery.books import books_of, pending
 from tabard.delivery.dead_letter import dead_letter, dead_letters
 from tabard.delivery.replay import progress
+from tabard.delivery.route import Filter
 from tabard.delivery.trace import Tracing, trace
 from tabard.message.traits import iso_ms
 from tabard.storage.deliveries import ConsumerKind, ConsumerState, Term
@@ -25,7 +26,8 @@ class DeliveryViews:
     def books(self) -> dict[str, Json]:
         """Destination id → its books by source and in sum, reasons, state, why and lag.
 
-        `stored = before_start + taken + pending`, and `taken` is the sum of all other terms.
+        `stored = before_start + taken + pending`, and `taken` is the sum of all other terms. `saved`: of the filtered,
+        those that `no_needless_calls` left out. `erasures`: see `storage.deliveries`.
         """
         running = self.status().get("destinations", {})
         return {
@@ -83,6 +85,7 @@ class DeliveryViews:
 
     def _book(self, state: ConsumerState) -> Json:
         by_source = books_of(state, self._tracing.deliveries)
+        reasons = self._tracing.deliveries.reasons(state.id)
         if state.kind is ConsumerKind.LIVE:
             for source, number in pending(state, self._tracing.messages).items():
                 by_source.setdefault(source, {str(term): 0 for term in Term})["pending"] = number
@@ -95,6 +98,7 @@ class DeliveryViews:
                 name: sum(terms[name] for terms in by_source.values())
                 for name in (*map(str, Term), "pending", "stored")
             },
-            "reasons": self._tracing.deliveries.reasons(state.id),
+            "reasons": reasons,
+            "saved": reasons.get(f"{Term.FILTERED}:{Filter.UNCHANGED}", 0),
             **self._erasures(state),
         }

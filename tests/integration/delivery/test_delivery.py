@@ -18,6 +18,7 @@ from tabard.delivery.run import run
 from tabard.delivery.trace import Tracing, trace
 from tabard.delivery.views import DeliveryViews
 from tabard.destinations.catalog.webhook import destination
+from tabard.message.types import StoredMessage
 from tabard.settings import Settings
 from tabard.storage.deliveries import Replay
 from tabard.testing.faulty_destination import Fault, FaultyDestination
@@ -316,6 +317,43 @@ async def test_a_trace_says_what_became_of_a_message_and_what_the_answer_rests_o
     assert (bad["outcome"], bad["how"], bad["code"]) == ("dead", "row", "http_400")
     assert len(bad["attempts"]) == 1  # type: ignore[arg-type]
     assert waits["outcome"] == "pending"
+
+
+async def test_a_trace_of_the_erased_says_what_the_range_proves_and_no_more(tmp_path: Path) -> None:
+    messages = plain(3)
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace()
+        workspace.put(webhook(hook.url))
+        async with delivering(tmp_path, messages, workspace) as running:
+            await running.until_ended(3)
+            tracing = Tracing(messages, running.store, workspace, {"webhook": destination})
+
+            async def traced(message_id: str) -> tuple[object, object]:
+                [found] = await running.deliverer.in_store(trace, message_id, tracing)
+                return found["outcome"], found["reason"]
+
+            messages.dead |= {messages.find("m1-1")[0].position, stored(3).position}
+            assert await traced("m1-1") == ("delivered", "delivered, erased since")
+            messages.add([stored(3)])
+            await running.until_ended(4)
+            assert (await traced("m1-3"))[0] == "unknown"
+
+
+async def test_times_and_ids_do_not_make_an_identify_needed(tmp_path: Path) -> None:
+    def identify(offset: int, plan: str) -> StoredMessage:
+        when = f"2026-11-24T18:00:0{offset}.000Z"
+        times = {"timestamp": when, "sentAt": when, "receivedAt": when, "originalTimestamp": when}
+        return stored(offset, type="identify", userId="u1", event=None, traits={"plan": plan}, **times)  # type: ignore[arg-type]
+
+    messages = MemoryMessages().add([identify(0, "free"), identify(1, "free"), identify(2, "pro")])
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url, no_needless_calls=True)])
+        async with delivering(tmp_path, messages, workspace) as running:
+            assert await running.until_ended(3) == {"taken": 3, "delivered": 2, "filtered": 1}
+            tracing = Tracing(messages, running.store, workspace, {"webhook": destination})
+            books = await running.deliverer.in_store(DeliveryViews(tracing, tmp_path / "deliverer.json").books)
+    assert books["d1"]["saved"] == 1
+    assert hook.message_ids == ["m1-0", "m1-2"]
 
 
 async def test_no_needless_calls_leaves_out_an_identify_that_would_change_nothing(tmp_path: Path) -> None:

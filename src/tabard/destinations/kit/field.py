@@ -25,6 +25,8 @@ class Field:
     date_form: for `datetime`, the form in which the payload carries the instant. A value that is no date is
         refused.
     secret: a setting that is encrypted at rest, never shown again and cut out of what is recorded.
+    volatile: it differs with every message (its time, its id) and says nothing of its subject: the option
+        `no_needless_calls` does not look at it. volatile_members: the same, of members of an object.
     """
 
     label: str
@@ -42,6 +44,8 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     secret: bool = False
+    volatile: bool = False
+    volatile_members: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

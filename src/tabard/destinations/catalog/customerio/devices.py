@@ -77,6 +77,7 @@ CREATE_UPDATE_DEVICE = entity_action(
             date_form="unix_s",
             description="When the device was used last.",
             default={"@path": "$.timestamp"},
+            volatile=True,
         ),
         "attributes": Field(
             label="Device attributes",

@@ -28,6 +28,7 @@ TIMESTAMP = Field(
     date_form="unix_s",
     description="When it happened.",
     default={"@path": "$.timestamp"},
+    volatile=True,
 )
 CREATED_AT = Field(
     label="Created at",

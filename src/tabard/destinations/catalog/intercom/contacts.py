@@ -175,6 +175,7 @@ IDENTIFY_CONTACT = Action(
             date_form="unix_s",
             description="When the person was seen last.",
             default={"@path": "$.timestamp"},
+            volatile=True,
         ),
         "owner_id": Field(label="Owner id", type="number", description="The admin who owns the contact."),
         "unsubscribed_from_emails": Field(

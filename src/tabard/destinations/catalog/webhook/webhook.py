@@ -88,6 +88,7 @@ destination = Destination(
                     required=True,
                     default={"@path": "$."},
                     description="The JSON object that is posted.",
+                    volatile_members=("messageId", "timestamp", "originalTimestamp", "sentAt", "receivedAt"),
                 )
             },
             perform=_send,
