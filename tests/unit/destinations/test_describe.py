@@ -120,3 +120,10 @@ def test_a_declaration_is_checked() -> None:
     for part in ("declared twice", "letters and digits", "defaults do not work", "nope are no fields", "at least one"):
         assert part in faults
     assert declaration_errors(SHOP) == []
+
+
+def test_the_page_of_an_action_that_sends_singly_says_how_to_get_batches() -> None:
+    page = docs_page(load_registry().destinations["webhook"])
+    assert "Sent one by one, or in batches of at most 4000000 bytes where" in page
+    assert "option `batch_size` is above 1" in page
+    assert "of at most 1 items" not in page

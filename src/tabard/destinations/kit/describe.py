@@ -102,8 +102,11 @@ def _action_lines(action: Action) -> Iterator[str]:
     yield from (f"### {action.title} (`{action.slug}`)", "", action.description, "")
     if action.default_subscription:
         yield from (f"Suggested trigger: `{_cell(action.default_subscription)}`", "")
-    if action.perform_batch:
+    if action.perform_batch and action.batch_size > 1:
         yield from (f"Sent in batches of at most {action.batch_size} items and {action.batch_bytes} bytes.", "")
+    elif action.perform_batch:
+        limit = f"in batches of at most {action.batch_bytes} bytes"
+        yield from (f"Sent one by one, or {limit} where the destination's option `batch_size` is above 1.", "")
     yield from (*_table(action.fields), "")
 
 
