@@ -36,7 +36,7 @@ const bundle = async (entry, options) => {
 };
 
 const shrink = async (code, expression) => {
-  const compress = { expression, passes: 4, unsafe: true, unsafe_arrows: true, pure_getters: true, keep_fargs: false };
+  const compress = { expression, passes: 4, unsafe: true, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, keep_fargs: false };
   const mangle = { properties: { regex: INTERNAL_MEMBERS } };
   const result = await minify(code, { ecma: 2020, compress, mangle, format: { comments: false, wrap_func_args: false } });
   return result.code.replace(/;$/, '');

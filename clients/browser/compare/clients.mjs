@@ -31,7 +31,7 @@ const queued = (collector, global, attribute, src) =>
 
 /** Each: name, files it needs, its page, whether a request carries a message; in the family its global and settings entry. */
 export const clients = async (writeKey, collector) => {
-  const snippet = read(assets, 'snippet.js').replaceAll('__KEY__', writeKey).replaceAll('__BASE__', collector).replaceAll('__GLOBAL__', 'tabard');
+  const snippet = read(assets, 'snippet.js').replace(',"__OPTIONS__"', '').replaceAll('__KEY__', writeKey).replaceAll('__BASE__', collector).replaceAll('__GLOBAL__', 'tabard');
   const family = ({ method, path }) => method === 'POST' && /^\/v1\/[itpsgab]$/.test(path);
   const peers = join(here, 'node_modules');
   return [

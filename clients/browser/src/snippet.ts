@@ -1,6 +1,6 @@
 /**
  * The snippet a site puts into its pages. It queues calls, with their page and time, until the script is there. The
- * build makes it one line; `__GLOBAL__`, `__KEY__` and `__BASE__` are filled in by `snippet()` on the server.
+ * build makes it one line; `__GLOBAL__`, `__KEY__`, `__OPTIONS__` and `__BASE__` are filled in by `snippet()` on the server.
  */
 type Method = (...args: unknown[]) => unknown;
 type Stub = unknown[] & { [member: string]: unknown };
@@ -47,6 +47,6 @@ type Stub = unknown[] & { [member: string]: unknown };
     script.src = types ? types.createPolicy('tabard', { createScriptURL: () => url }).createScriptURL('') : url;
     document.head.appendChild(script);
   };
-  (stub.load as Method)('__KEY__');
+  (stub.load as Method)('__KEY__', '__OPTIONS__');
   (stub.page as Method)();
 })(window as never, document, '__GLOBAL__');

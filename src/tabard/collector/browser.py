@@ -1,5 +1,7 @@
 """The browser client over HTTP: its script with the key of a source in it, its immutable file, its cookie call."""
 
+import msgspec
+
 from tabard.collector.addresses import Addresses
 from tabard.collector.browser_assets import Encoding, Served, encoding_for, immutable_asset, script_for
 from tabard.collector.browser_assets.identity_cookies import renewed_cookies
@@ -36,7 +38,8 @@ class BrowserFiles:
 
     def _script(self, request: Request, write_key: str) -> Answer:
         entry = self._sources.by_key(write_key)
-        return self._file(request, script_for(entry.write_key, b"{}", _encoding(request)))
+        settings = msgspec.json.encode(entry.source.browser_options)
+        return self._file(request, script_for(entry.write_key, settings, _encoding(request)))
 
     def _file(self, request: Request, served: Served) -> Answer:
         if request.method not in _GET:

@@ -87,6 +87,7 @@ _NAMED: Final = {
     "LogFormatUnknown": ("format_too_new", EXIT_INSTALLATION),
     "NameTaken": ("name_taken", EXIT_USAGE),
     "NameInvalid": ("name_invalid", EXIT_USAGE),
+    "BrowserOptionsInvalid": ("browser_options_invalid", EXIT_USAGE),
     "DeclarationInvalid": ("declaration_invalid", EXIT_USAGE),
     "PermissionError": ("permission_denied", EXIT_INSTALLATION),
     "FileNotFoundError": ("file_missing", EXIT_NOT_FOUND),

@@ -3,16 +3,29 @@
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from tabard.clock import SystemClock
+from tabard.collector.browser_assets import MANIFEST, snippet
 from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_table
+from tabard.compose.running import running_settings
 from tabard.compose.workspace import named_source, open_workspace
+from tabard.settings import collector_url
+from tabard.storage.sqlite.installation import open_installation
+from tabard.workspace.browser_options import BrowserOptionsInvalid, checked_browser_options
 from tabard.workspace.sources import checked_name, rotated
-from tabard.workspace.types import Source
+from tabard.workspace.types import Source, SourceKind
+
+browser_options: Final = click.option(
+    "--browser-options",
+    "browser_options",
+    metavar="JSON|FILE",
+    default="{}",
+    help="Load options in the script of a browser source, e.g. '{\"spa\": true}', or a file of them.",
+)
 
 
 @click.group(epilog=example("tabard source add shop --kind browser", "tabard source list"))
@@ -37,10 +50,11 @@ def source() -> None:
 @click.option("--allow-alias", is_flag=True, help="A browser source may join two identifiers.")
 @click.option("--allow-email-claim", is_flag=True, help="A browser source may claim an e-mail for a userId.")
 @click.option("--write-key", default="", help="Use this key instead of a new one (to take over existing clients).")
+@browser_options
 @data_option
 @json_option
-def add(name: str, write_key: str, data: Path, as_json: bool, **options: Any) -> None:
-    """Add a source and print its write key."""
+def add(name: str, write_key: str, browser_options: str, data: Path, as_json: bool, **options: Any) -> None:
+    """Add a source and print its write key; of a browser source also the snippet for its pages."""
     now_ms = SystemClock().now_ms()
     made = msgspec.convert(
         {
@@ -48,13 +62,28 @@ def add(name: str, write_key: str, data: Path, as_json: bool, **options: Any) ->
             "id": f"src_{secrets.token_hex(6)}",
             "name": checked_name(name),
             "write_keys": {write_key or secrets.token_hex(10): "active"},
+            "browser_options": _read_options(browser_options, options["kind"]),
             "created_at": now_ms,
         },
         Source,
     )
     with open_workspace(data) as workspace:
         workspace.put_source(made, now_ms)
-    _print_source(made, as_json=as_json)
+    _print_source(made, data, as_json=as_json)
+
+
+@source.command("set", epilog=example("tabard source set shop --browser-options '{\"spa\": true}'"))
+@click.argument("name")
+@browser_options
+@data_option
+@json_option
+def set_source(name: str, browser_options: str, data: Path, as_json: bool) -> None:
+    """Give a browser source other load options, all at once; pages have them within five minutes."""
+
+    def change(found: Source) -> Source:
+        return msgspec.structs.replace(found, browser_options=_read_options(browser_options, found.kind))
+
+    _change(name, data, change, as_json=as_json)
 
 
 @source.command("list", epilog=example("tabard source list --json"))
@@ -65,7 +94,8 @@ def list_sources(data: Path, as_json: bool) -> None:
     with open_workspace(data) as workspace:
         sources = workspace.sources()
     if as_json:
-        print_json([_document(each) for each in sources])
+        host = _host(data)
+        print_json([_document(each, host) for each in sources])
         return
     print_table(
         ("NAME", "KIND", "STATE", "WRITE KEY", "ID"),
@@ -74,6 +104,9 @@ def list_sources(data: Path, as_json: bool) -> None:
             for each in sources
         ),
     )
+    for each in sources:
+        if each.kind is SourceKind.BROWSER:
+            print_line(f"\nIn the <head> of the pages of {each.name}:\n{_snippet(each, _host(data))}")
 
 
 @source.command(epilog=example("tabard source disable shop"))
@@ -109,11 +142,29 @@ def _change(name: str, data: Path, change: Callable[[Source], Source], *, as_jso
     with open_workspace(data) as workspace:
         changed = change(named_source(workspace, name))
         workspace.put_source(changed, SystemClock().now_ms())
-    _print_source(changed, as_json=as_json)
+    _print_source(changed, data, as_json=as_json)
 
 
-def _print_source(source: Source, *, as_json: bool) -> None:
-    document = _document(source)
+def _read_options(text: str, kind: str) -> dict[str, Any]:
+    """The options that a text states, or the file it names. Raises `BrowserOptionsInvalid`."""
+    stated = text if text.lstrip().startswith("{") else Path(text).read_text("utf-8")
+    try:
+        return checked_browser_options(msgspec.json.decode(stated, type=dict[str, Any]), kind)
+    except msgspec.DecodeError as problem:
+        raise BrowserOptionsInvalid(f"browser options must be a JSON object: {problem}") from problem
+
+
+def _host(data: Path) -> str:
+    return collector_url(running_settings(open_installation(data)))
+
+
+def _snippet(source: Source, host: str) -> str:
+    line = snippet(source.write_key, host, source.browser_options.get("global", "tabard"))
+    return f"<script>{line}</script>"
+
+
+def _print_source(source: Source, data: Path, *, as_json: bool) -> None:
+    document = _document(source, _host(data))
     if as_json:
         print_json(document)
         return
@@ -121,8 +172,9 @@ def _print_source(source: Source, *, as_json: bool) -> None:
         print_line(f"{key:16} {value}")
 
 
-def _document(source: Source) -> dict[str, Any]:
-    return {
+def _document(source: Source, host: str) -> dict[str, Any]:
+    """`integrity` is that of the immutable script, `/v1/js/{version}/{hash}.js`, which has no load options in it."""
+    document = {
         "id": source.id,
         "name": source.name,
         "kind": source.kind,
@@ -134,4 +186,12 @@ def _document(source: Source) -> dict[str, Any]:
         "allowAlias": source.allow_alias,
         "allowEmailClaim": source.allow_email_claim,
         "createdAt": source.created_at,
+    }
+    if source.kind is not SourceKind.BROWSER:
+        return document
+    return document | {
+        "browserOptions": source.browser_options,
+        "snippet": _snippet(source, host),
+        "immutableScript": f"{host}/v1/js/{MANIFEST.version}/{MANIFEST.hash}.js",
+        "integrity": MANIFEST.integrity,
     }

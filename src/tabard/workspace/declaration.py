@@ -32,6 +32,7 @@ class SourceDeclared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     rate_per_s: int = 0
     allow_alias: bool = False
     allow_email_claim: bool = False
+    browser_options: dict[str, Any] = {}
 
 
 class SubscriptionDeclared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

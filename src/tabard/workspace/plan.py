@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tabard.workspace.browser_options import BrowserOptionsInvalid, checked_browser_options
 from tabard.workspace.declaration import (
     Declaration,
     DeclarationInvalid,
@@ -80,6 +81,10 @@ def plan(declared: Declaration, present: Present, *, prune: bool = False) -> lis
 def _source_change(declared: SourceDeclared, present: Present) -> Change:
     before = next((each for each in present.sources if each.name == declared.name), None)
     wanted = {key: getattr(declared, key) for key in declared.__struct_fields__ if key != "write_key"}
+    try:
+        checked_browser_options(declared.browser_options, declared.kind)
+    except BrowserOptionsInvalid as problem:
+        raise DeclarationInvalid(f"source {declared.name!r}: {problem}") from problem
     if before is None:
         after = Source(
             id=present.new_id("src"),

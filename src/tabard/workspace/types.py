@@ -19,7 +19,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A place messages come from. `write_keys` maps each key to the name of its state: `active` or `rotated`.
 
     `origins`: allowed Origin values of browsers, empty = any. `rate_per_s`: messages a second, 0 = unlimited.
-    `allow_alias` and `allow_email_claim` matter to browser sources only; server sources may always.
+    `allow_alias` and `allow_email_claim` matter to browser sources only; server sources may always. `browser_options`:
+    load options in the script of a browser source's pages (`browser_options.py`).
     """
 
     id: str
@@ -32,6 +33,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: int = 0
     allow_alias: bool = False
     allow_email_claim: bool = False
+    browser_options: dict[str, Any] = {}
     created_at: int = 0
 
     @property

@@ -177,7 +177,7 @@ inBrowser('a clicked link and a submitted form are tracked although the page goe
 });
 
 inBrowser('context tells page, campaign, clicks asked for, language, zone, screen, agent and library', async ({ page, recorder }) => {
-  recorder.settings = { clickIds: ['gclid'] };
+  await recorder.configure({ clickIds: ['gclid'] });
   recorder.page('/landing', '', { head: '<link rel="canonical" href="https://shop.example/canonical">' });
   await page.goto(recorder.url('/landing?utm_campaign=spring&utm_source=news+letter&utm_bad=%E0%A4&gclid=g1&fbclid=f1&btid=b1#top'));
   const [message] = await recorder.untilAccepted(1);
@@ -208,7 +208,7 @@ inBrowser('the query string identifies and tracks before the queued calls, unles
   assert.deepEqual([track!.event, track!.properties, track!.userId], ['Opened', { mail: '7' }, 'u1']);
   assert.equal(view!.type, 'page');
   recorder.reset();
-  recorder.settings = { useQueryString: { uid: false } };
+  await recorder.configure({ useQueryString: { uid: false } });
   recorder.page('/');
   await page.goto(recorder.url('/' + query.replace('u1', 'u2')));
   // What the first page had no answer for yet may come again; only the second page's messages are meant.
@@ -219,7 +219,7 @@ inBrowser('the query string identifies and tracks before the queued calls, unles
 });
 
 inBrowser('spa: one page call per changed path or query, with its title and the URL before', async ({ page, recorder }) => {
-  recorder.settings = { spa: true };
+  await recorder.configure({ spa: true });
   recorder.page('/');
   await page.goto(recorder.url());
   await started(page);

@@ -17,7 +17,7 @@ inBrowser('before load there is no cookie, no storage and no request', async ({ 
 });
 
 inBrowser('an undecided visitor leaves nothing behind; optIn sends what was held, stamped with the categories', async ({ page, context, recorder }) => {
-  recorder.settings = { consent: {}, idCookie: true };
+  await recorder.configure({ consent: {}, idCookie: true });
   recorder.page('/', `tabard.identify('u1', { a: 1 })`);
   await page.goto(recorder.url());
   await started(page);
@@ -35,7 +35,7 @@ inBrowser('an undecided visitor leaves nothing behind; optIn sends what was held
 });
 
 inBrowser('events: send and drop, storage: session', async ({ page, context, recorder }) => {
-  recorder.settings = { consent: { storage: 'session', events: 'send' } };
+  await recorder.configure({ consent: { storage: 'session', events: 'send' } });
   recorder.page('/');
   await page.goto(recorder.url());
   const [first] = await recorder.untilAccepted(1);
@@ -43,7 +43,7 @@ inBrowser('events: send and drop, storage: session', async ({ page, context, rec
   const [, second] = await recorder.untilAccepted(2);
   assert.equal(second!.anonymousId, first!.anonymousId);
   assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length')], [{}, 0]);
-  recorder.settings = { consent: { events: 'drop' } };
+  await recorder.configure({ consent: { events: 'drop' } });
   await page.reload();
   await started(page);
   assert.equal(await page.evaluate(`tabard.track('x').then(({ reason }) => reason)`), 'consent');
@@ -84,7 +84,7 @@ inBrowser('Global Privacy Control makes a visitor undecided, unless the site ove
   await started(page);
   await settled();
   assert.equal(recorder.calls().length, 0);
-  recorder.settings = { consent: { gpc: false, storage: 'all', events: 'send' } };
+  await recorder.configure({ consent: { gpc: false, storage: 'all', events: 'send' } });
   await page.reload();
   await recorder.untilAccepted(1);
 });

@@ -37,7 +37,7 @@ export const setUp = (): void => {
     if (!existsSync(CHROMIUM)) throw new Error(`no chromium at ${CHROMIUM}: apt-get install chromium, or set E2E_CHROMIUM`);
     browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
     tabard = await startTabard();
-    recorder = await new Recorder(tabard.collectorUrl, tabard.writeKey).start();
+    recorder = await new Recorder(tabard.collectorUrl, tabard.writeKey, tabard.addSource).start();
   });
   after(async () => {
     await browser?.close();

@@ -222,7 +222,7 @@ inBrowser('a host of plain http without crypto.randomUUID gets ids too', async (
 });
 
 inBrowser('disableClientPersistence keeps nothing on the machine', async ({ page, context, recorder }) => {
-  recorder.settings = { disableClientPersistence: true };
+  await recorder.configure({ disableClientPersistence: true });
   recorder.page('/', `tabard.identify('u1')`);
   await page.goto(recorder.url());
   const [view, identify] = await recorder.untilAccepted(2);

@@ -19,7 +19,7 @@ inBrowser('on https cookies are Secure; the cookie options change their attribut
   assert.deepEqual(await attributes(), [[true, 'Lax', '.site.localhost']]);
   await context.clearCookies();
   await page.evaluate('localStorage.clear()');
-  recorder.settings = { cookie: { domain: 'shop.site.localhost', sameSite: 'Strict', maxage: 1, secure: false } };
+  await recorder.configure({ cookie: { domain: 'shop.site.localhost', sameSite: 'Strict', maxage: 1, secure: false } });
   await page.goto('https://shop.site.localhost/?again');
   await recorder.untilAccepted(2);
   assert.deepEqual(await attributes(), [[false, 'Strict', '.shop.site.localhost']]);
@@ -35,7 +35,7 @@ inBrowser('an IP address keeps its identity in a cookie of its own', async ({ pa
 });
 
 inBrowser('the page\'s load options win over the settings of the source; initialPageview and integrations', async ({ page, recorder }) => {
-  recorder.settings = { integrations: { A: true }, sendUnchangedIdentify: true };
+  await recorder.configure({ integrations: { A: true }, sendUnchangedIdentify: true });
   const options = `{ initialPageview: true, integrations: { A: false, B: { apiKey: 1 } } }`;
   recorder.page('/', '', { snippet: recorder.snippet().replace(/([a-z]\.load\("[^"]+")\),[a-z]\.page\(\)/, `$1,${options})`) });
   await page.goto(recorder.url());

@@ -8,7 +8,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const ASSETS = join(import.meta.dirname, '../../../../src/tabard/collector/browser_assets');
-const SCRIPT = readFileSync(join(ASSETS, 'analytics.min.js'), 'utf8');
 const SNIPPET = readFileSync(join(ASSETS, 'snippet.js'), 'utf8');
 
 export interface Message {
@@ -55,8 +54,8 @@ export class Recorder {
   readonly seen: Seen[] = [];
   /** Decides on each call: undefined lets it through. */
   fault: ((seen: Seen) => Fault | undefined) | undefined;
-  /** Load options inlined in the served script; with any, the script comes from here instead of from Tabard. */
-  settings: Record<string, unknown> = {};
+  /** The source whose script is served; with another than that of the pages, their calls keep their own key. */
+  private scriptKey: string | undefined;
   /** Asked of Tabard instead of what the browser accepts. */
   acceptEncoding: string | undefined;
   /** The site's pages and files, by path. */
@@ -67,6 +66,7 @@ export class Recorder {
   constructor(
     readonly upstream: string,
     readonly writeKey: string,
+    private readonly addSource: (options: object) => Promise<string>,
   ) {}
 
   async start(): Promise<this> {
@@ -84,8 +84,13 @@ export class Recorder {
     this.seen.length = 0;
     this.site.clear();
     this.fault = undefined;
-    this.settings = {};
+    this.scriptKey = undefined;
     this.acceptEncoding = undefined;
+  }
+
+  /** From now on Tabard serves the script of a source with these load options. */
+  async configure(options: object): Promise<void> {
+    this.scriptKey = await this.addSource(options);
   }
 
   url(path = '/', host = 'shop.site.localhost'): string {
@@ -93,7 +98,7 @@ export class Recorder {
   }
 
   snippet(global = 'tabard', base = '', key = this.writeKey): string {
-    return SNIPPET.replaceAll('__KEY__', key).replaceAll('__BASE__', base).replaceAll('__GLOBAL__', global);
+    return SNIPPET.replace(',"__OPTIONS__"', '').replaceAll('__KEY__', key).replaceAll('__BASE__', base).replaceAll('__GLOBAL__', global);
   }
 
   /** A page whose head holds the snippet and then `calls`. */
@@ -153,12 +158,8 @@ export class Recorder {
   }
 
   private collector(incoming: IncomingMessage, target: string, body: Buffer): Promise<Answer> | Answer {
-    if (target.endsWith('/analytics.min.js') && Object.keys(this.settings).length)
-      return {
-        headers: { 'content-type': 'text/javascript; charset=utf-8', 'access-control-allow-origin': '*' },
-        body: `${SCRIPT}(${JSON.stringify({ writeKey: this.writeKey, ...this.settings })});`,
-      };
-    if (/^\/(v1|analytics\.js)\//.test(target)) return this.pass(incoming, target, body);
+    const asked = target.endsWith('/analytics.min.js') && this.scriptKey ? target.replace(this.writeKey, this.scriptKey) : target;
+    if (/^\/(v1|analytics\.js)\//.test(target)) return this.pass(incoming, asked, body);
     return { status: 404 };
   }
 

@@ -75,7 +75,7 @@ inBrowser('a strict policy is kept: no inline script, no eval, Trusted Types req
 });
 
 inBrowser('idCookie: the server sets the cookies again, and sets none for another site', async ({ page, context, recorder, tabard }) => {
-  recorder.settings = { idCookie: true };
+  await recorder.configure({ idCookie: true });
   recorder.page('/', `tabard.identify('u 1')`);
   await page.goto(recorder.url());
   await recorder.untilAccepted(2);

@@ -1,15 +1,20 @@
 /** A real Tabard on the embedded drivers, in a folder of its own. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
 
 const OURS = join(import.meta.dirname, '../../../../.venv/bin/tabard');
 
 export interface Tabard {
   collectorUrl: string;
   writeKey: string;
+  /** Adds a browser source with these load options; its write key. */
+  addSource: (options: object) => Promise<string>;
   stop: () => Promise<void>;
 }
 
@@ -48,13 +53,19 @@ export const startTabard = async (): Promise<Tabard> => {
     }
   };
   await untilAnswers('/health');
-  const added = execFileSync(bin, ['source', 'add', 'shop', '--kind', 'browser', '--allow-alias', '--data', data, '--json']);
-  const { writeKey } = JSON.parse(added.toString()) as { writeKey: string };
+  let sources = 0;
+  const addSource = async (options: object): Promise<string> => {
+    const words = ['source', 'add', `shop${sources++}`, '--kind', 'browser', '--allow-alias', '--browser-options', JSON.stringify(options)];
+    const { stdout } = await run(bin, [...words, '--data', data, '--json']);
+    return (JSON.parse(stdout) as { writeKey: string }).writeKey;
+  };
+  const writeKey = await addSource({});
   // The collector learns of a new source within seconds.
   await untilAnswers(`/v1/projects/${writeKey}/settings`);
   return {
     collectorUrl,
     writeKey,
+    addSource,
     stop: async () => {
       server.kill('SIGTERM');
       await stopped;

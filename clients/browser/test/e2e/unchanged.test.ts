@@ -68,7 +68,7 @@ inBrowser('what one tab said last counts for the other', async ({ context, recor
 });
 
 inBrowser('sendUnchangedIdentify sends every one', async ({ page, recorder }) => {
-  recorder.settings = { sendUnchangedIdentify: true };
+  await recorder.configure({ sendUnchangedIdentify: true });
   recorder.page('/');
   await page.goto(recorder.url());
   await started(page);

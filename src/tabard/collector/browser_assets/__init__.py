@@ -11,6 +11,7 @@ brings code and settings and nothing needs compressing per source:
 import hashlib
 import json
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
@@ -96,10 +97,11 @@ def immutable_asset(version: str, content_hash: str, encoding: Encoding | None) 
     return _served(b"();", encoding, "public, max-age=31536000, immutable")
 
 
-def snippet(write_key: str, host: str, global_name: str = "tabard") -> str:
+def snippet(write_key: str, host: str, global_name: str = "tabard", options: Mapping[str, Any] | None = None) -> str:
     """The line for a page's `<head>`, without its `<script>` tags.
 
     `host` is the collector as browsers reach it, e.g. `https://events.example.com`, with a path where it is proxied.
+    `options` are load options of this page; they win over those of the source.
     Raises ValueError where the global is no JavaScript identifier or one of the values could leave its string.
     """
     if not global_name.isidentifier():
@@ -109,7 +111,9 @@ def snippet(write_key: str, host: str, global_name: str = "tabard") -> str:
         if not value.isprintable() or any(character in value for character in "\"'`\\<>$ "):
             raise ValueError(f"{value!r} has a character that may not stand in a snippet")
         filled = filled.replace(f"__{placeholder}__", value)
-    return filled
+    # A `<` could end the script element that the line stands in.
+    given = "," + json.dumps(options, separators=(",", ":")).replace("<", "\\u003c") if options else ""
+    return filled.replace(',"__OPTIONS__"', given)
 
 
 def _object(text: bytes) -> dict[str, Any]:
