@@ -114,10 +114,14 @@ def _advice(source: dict[str, Any]) -> Iterator[str]:
         yield f"traits in two spellings: {', '.join(advice['twoSpellings'])}"
     if advice.get("wrongTypes"):
         yield f"traits with a wrong type: {', '.join(sorted(advice['wrongTypes']))}"
+    ignored = [f"{source[name]} {what}" for name, what in _IGNORED.items() if source[name]]
+    if ignored:
+        yield f"ignored, since it may not state them: {', '.join(ignored)}; `tabard trace` shows it of each message"
     if source["warnings"]:
         yield f"warnings: {', '.join(f'{name} ({number})' for name, number in sorted(source['warnings'].items()))}"
 
 
+_IGNORED = {"controlIgnored": "controls", "aliasIgnored": "aliases", "emailClaimIgnored": "claims of an e-mail"}
 _SHOWN = ("delivered", "filtered", "parked", "dead", "pending")
 
 

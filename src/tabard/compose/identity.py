@@ -1,10 +1,19 @@
 """The store's answers that go behind the profile row (`web.deps.IdentityReader`)."""
 
+from tabard.identity.rules import Ignored, Rules, read
+from tabard.message.types import StoredMessage
 from tabard.storage.interface import Explanation, Group, IdentityGraph, Profile, TraitWrite
 from tabard.storage.sqlite.store_explain import Explainer
 from tabard.storage.sqlite.store_history import History
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
+from tabard.storage.sqlite.store_reader import message_in
 from tabard.storage.sqlite.store_search import Search
+
+
+def ignored_in(stored: StoredMessage, rules: Rules) -> Ignored | None:
+    """What a stored message states that its source may not; None where there is nothing, or no body any more."""
+    message = message_in(stored)
+    return None if message is None else read(message, rules).ignored
 
 
 class StoreIdentity:

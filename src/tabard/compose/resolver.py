@@ -9,6 +9,7 @@ import msgspec
 
 from tabard.compose.role_process import RoleProcess, stop_on_signals
 from tabard.compose.store import rules_of
+from tabard.identity.rules import Ignored
 from tabard.log.drivers.sqlite import SqliteLogReader, SqliteRetention
 from tabard.log.progress import FileProgress, replace
 from tabard.log.quarantine import Quarantine
@@ -85,3 +86,6 @@ def _measure_sources(installation: Installation) -> None:
         for each in reader.advice():
             if each.identifies:
                 gauge("tabard_identify_unchanged_share", each.unchanged / each.identifies, source=each.source)
+        for books in reader.books():
+            for kind in Ignored:
+                gauge("tabard_ignored", getattr(books, f"{kind}_ignored"), source=books.source, what=kind)

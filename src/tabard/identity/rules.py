@@ -1,6 +1,7 @@
 """The rules of identity as functions: what a message asserts, which evidence links, who owns whom (identity.md §3)."""
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
@@ -46,12 +47,20 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     claims_email: bool = False
 
 
+class Ignored(StrEnum):
+    """What a message states that its source may not, so that it has no effect; the rest of the message has."""
+
+    CONTROL = "control"
+    ALIAS = "alias"
+    EMAIL_CLAIM = "email_claim"
+
+
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """A message as the rules read it: a fact, or controls. `ignored`: a control whose source may not state it."""
+    """A message as the rules read it: a fact, or controls."""
 
     fact: Fact | None
     controls: tuple[Control, ...] = ()
-    ignored: bool = False
+    ignored: Ignored | None = None
 
 
 UNGROUP: Final = "ungroup"
@@ -65,13 +74,24 @@ _EMAIL_CLAIM: Final = int(Trust.EMAIL_CLAIM)
 def read(message: Message, rules: Rules) -> Reading:
     """What a message says to the rules. Raises `ControlUnreadable`."""
     if message.type not in _MAY_CONTROL:
-        return Reading(fact_of(message, rules))
+        fact = fact_of(message, rules)
+        return Reading(fact, (), _ignored(message, fact))
     controls = controls_of(message, rules.blocked)
     if controls:
         return Reading(None, controls)
     event = message.body.get("event")
     ignored = isinstance(event, str) and (event in SEMANTIC or event in LEAVING) and not message.trust & Trust.CONTROL
-    return Reading(fact_of(message, rules), (), ignored)
+    return Reading(fact_of(message, rules), (), Ignored.CONTROL if ignored else None)
+
+
+def _ignored(message: Message, fact: Fact) -> Ignored | None:
+    trust = int(message.trust)
+    if fact.type == "identify":
+        claims = fact.email is not None and fact.subject is not None and fact.subject.startswith("user:")
+        return Ignored.EMAIL_CLAIM if claims and not trust & _EMAIL_CLAIM else None
+    if fact.type == "alias":
+        return Ignored.ALIAS if message.previous_id is not None and not trust & _ALIAS else None
+    return None
 
 
 def fact_of(message: Message, rules: Rules) -> Fact:

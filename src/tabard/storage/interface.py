@@ -294,3 +294,5 @@ class SourceBooks(msgspec.Struct, frozen=True, rename="camel"):
     quarantined: int = 0
     control_ignored: int = 0
     warnings: dict[str, int] = {}
+    alias_ignored: int = 0
+    email_claim_ignored: int = 0

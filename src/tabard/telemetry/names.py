@@ -46,6 +46,12 @@ RESOLVER_METRICS: Final = (
     Metric("tabard_messages_duplicate", _C, "Copies of messages that were already stored.", ("source",)),
     Metric("tabard_resolver_lag", _G, "Entries of a log partition that are not resolved yet.", ("partition",)),
     Metric("tabard_identify_unchanged_share", _G, "Share of identify calls that changed nothing.", ("source",)),
+    Metric(
+        "tabard_ignored",
+        _G,
+        "Controls, aliases, e-mail claims the source may not state.",
+        ("source", "what"),
+    ),
     Metric("tabard_projector_marks", _G, "Identifiers that wait to be brought to their profiles."),
 )
 

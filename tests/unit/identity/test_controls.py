@@ -14,7 +14,7 @@ from tabard.identity.controls import (
     dead,
     severed,
 )
-from tabard.identity.rules import Rules, read
+from tabard.identity.rules import Ignored, Rules, read
 from tabard.message.types import CONTROL, Trust
 from tests.unit.identity.calls import message
 
@@ -29,7 +29,7 @@ def test_a_server_may_delete_and_suppress_by_events_and_a_page_may_not(event: st
     assert {control.ids for control in reading.controls} == {("user:u1",)}
     untrusted = read(message("track", call, Trust.CLIENT), Rules())
     assert untrusted.controls == ()
-    assert untrusted.ignored
+    assert untrusted.ignored is Ignored.CONTROL
     assert untrusted.fact is not None
     assert untrusted.fact.subject == "user:u1"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tabard.identity.rules import Fact, Rules, owner, read, survivor
+from tabard.identity.rules import Fact, Ignored, Rules, owner, read, survivor
 from tabard.message.types import SERVER_TRUST, Trust
 from tests.unit.identity.calls import message
 
@@ -42,6 +42,19 @@ def test_a_browser_makes_no_alias_and_claims_no_address_unless_it_may() -> None:
     may = Trust.CLIENT | Trust.ALIAS | Trust.EMAIL_CLAIM
     assert fact("alias", may, userId="u", previousId="d").previous == ("anon:d", "user:d")
     assert fact("identify", may, userId="u", traits={"email": "v@x.io"}).claims_email
+
+
+def test_what_a_browser_may_not_state_is_named_and_the_rest_of_the_call_counts() -> None:
+    def ignored(kind: str, trust: Trust, **body: Any) -> Ignored | None:
+        return read(message(kind, body, trust), Rules()).ignored
+
+    page, claim = Trust.CLIENT, {"email": "v@x.io"}
+    assert ignored("alias", page, userId="u", previousId="d") is Ignored.ALIAS
+    assert ignored("identify", page, userId="u", traits=claim) is Ignored.EMAIL_CLAIM
+    assert ignored("identify", page, anonymousId="d", traits=claim) is None
+    assert ignored("identify", page, userId="u", traits={"email": "no address"}) is None
+    assert ignored("alias", page | Trust.ALIAS, userId="u", previousId="d") is None
+    assert ignored("identify", SERVER_TRUST, userId="u", traits=claim) is None
 
 
 def test_an_alias_of_a_blocked_or_the_same_text_names_nobody_before_it() -> None:

@@ -61,7 +61,7 @@ class Books:
             for warning in message.warnings:
                 self.count("warning", message.source, warning, sample=new.position)
             if new.resolved.reading.ignored:
-                self.count("control_ignored", message.source, sample=new.position)
+                self.count(f"{new.resolved.reading.ignored}_ignored", message.source, sample=new.position)
         for (source, kind, day), n in calls.items():
             sources.setdefault(source, [0, 0])[0] += n
             self.count("call", source, f"{kind}/{self._month(day)[0]}", n)

@@ -131,12 +131,12 @@ class SqliteMessageReader:
         return found
 
 
-def deleted_by(stored: StoredMessage) -> tuple[str, ...]:
-    """The people a stored control deletes, as text; () where its body is no longer kept."""
+def message_in(stored: StoredMessage) -> Message | None:
+    """The message that is stored, decoded; None where its body is no longer kept."""
     if not stored.body:
-        return ()
+        return None
     body = msgspec.json.decode(stored.body)
-    message = Message(
+    return Message(
         stored.source,
         stored.type,
         stored.message_id,
@@ -145,7 +145,17 @@ def deleted_by(stored: StoredMessage) -> tuple[str, ...]:
         stored.timestamp,
         body,
         user_id=body.get("userId"),
+        anonymous_id=body.get("anonymousId"),
+        previous_id=body.get("previousId"),
+        group_id=body.get("groupId"),
     )
+
+
+def deleted_by(stored: StoredMessage) -> tuple[str, ...]:
+    """The people a stored control deletes, as text; () where its body is no longer kept."""
+    message = message_in(stored)
+    if message is None:
+        return ()
     named = (id_ for control in controls_of(message, NONE) if control.kind == "delete" for id_ in control.ids)
     return tuple(id_ for id_ in named if not id_.startswith("group:"))
 

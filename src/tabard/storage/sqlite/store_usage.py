@@ -64,7 +64,8 @@ class SqliteUsageReader:
             stored[row.source] = stored.get(row.source, 0) + row.calls
         duplicates, conflicting = self._sums("duplicate"), self._sums("conflicting_duplicate")
         samples = {source: sample for _, source, _, _, sample in self._tallies("conflicting_duplicate")}
-        quarantined, ignored = self._sums("quarantined"), self._sums("control_ignored")
+        quarantined = self._sums("quarantined")
+        control, alias, claim = (self._sums(f"{each}_ignored") for each in ("control", "alias", "email_claim"))
         warnings = self._keys("warning")
         sources = sorted({*stored, *duplicates, *quarantined})
         return [
@@ -75,8 +76,10 @@ class SqliteUsageReader:
                 conflicting.get(source, 0),
                 samples.get(source),
                 quarantined.get(source, 0),
-                ignored.get(source, 0),
+                control.get(source, 0),
                 warnings.get(source, {}),
+                alias.get(source, 0),
+                claim.get(source, 0),
             )
             for source in sources
         ]
