@@ -53,7 +53,7 @@ _UNREADABLE: Final = (
     SettingsInvalid,
     msgspec.DecodeError,
 )
-_MEND: Final = "the file that is named: restore it from a backup (`tabard restore`); docs/operations.md says more"
+_MEND: Final = "restore a backup (`tabard restore`); docs/operations.md says more"
 
 
 def examine(installation: Installation, now_ms: int, *, deep: bool = False) -> list[Finding]:

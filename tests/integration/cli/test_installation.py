@@ -227,15 +227,21 @@ def test_a_change_that_fails_half_way_leaves_nothing(made: Installation) -> None
     workspace.close()
 
 
-def test_a_migration_copies_the_file_before_it_changes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The migrations of a database `demo`, with a first one."""
     folder = tmp_path / "migrations" / "demo"
     folder.mkdir(parents=True)
     (folder / "001_start.sql").write_text("CREATE TABLE kept (value TEXT); INSERT INTO kept VALUES ('old')")
     monkeypatch.setattr("tabard.storage.sqlite.database._HERE", tmp_path)
+    return folder
+
+
+def test_a_migration_copies_the_file_before_it_changes_it(tmp_path: Path, migrations: Path) -> None:
     database = connect(tmp_path / "demo.db")
     migrate(database, "demo")
     assert not list(tmp_path.glob("*.before-*"))
-    (folder / "002_more.sql").write_text("UPDATE kept SET value = 'new'")
+    (migrations / "002_more.sql").write_text("UPDATE kept SET value = 'new'")
     migrate(database, "demo")
     assert database.execute("SELECT value FROM kept").get == "new"
     database.close()
@@ -247,16 +253,12 @@ def test_a_migration_copies_the_file_before_it_changes_it(tmp_path: Path, monkey
 
 
 def test_a_migration_that_was_edited_afterwards_is_refused_by_name_and_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, migrations: Path
 ) -> None:
-    folder = tmp_path / "migrations" / "demo"
-    folder.mkdir(parents=True)
-    (folder / "001_start.sql").write_text("CREATE TABLE kept (value TEXT)")
-    monkeypatch.setattr("tabard.storage.sqlite.database._HERE", tmp_path)
     database = connect(tmp_path / "demo.db")
     migrate(database, "demo")
-    (folder / "001_start.sql").write_text("CREATE TABLE kept (value TEXT, more TEXT)")
-    (folder / "002_more.sql").write_text("CREATE TABLE added (value TEXT)")
+    (migrations / "001_start.sql").write_text("CREATE TABLE kept (value TEXT, more TEXT)")
+    (migrations / "002_more.sql").write_text("CREATE TABLE added (value TEXT)")
     with pytest.raises(MigrationChanged, match=r"demo\.db .* migrations/demo/001_start\.sql .* new data folder"):
         migrate(database, "demo")
     assert [name for (name,) in database.execute("SELECT name FROM sqlite_schema")] == ["kept", "migration"]
