@@ -11,8 +11,9 @@ import msgspec
 
 from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, print_json, print_line
 from tabard.compose.destinations import DestinationDesk, desk_of, desk_without_installation
-from tabard.compose.preview import Asked, preview_many, preview_one
-from tabard.compose.store import message_reader
+from tabard.compose.preview import Asked, asked_of, preview_many, preview_one, without_secrets
+from tabard.compose.running import running_settings
+from tabard.compose.store import message_reader, profile_reader
 from tabard.compose.workspace import DestinationUnknown, named_destination, open_workspace
 from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
 from tabard.destinations.preview import requests_as_json
@@ -38,7 +39,8 @@ from tabard.workspace.types import DestinationInstance, Subscription
 def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None:
     """Print the requests that would go out for a call, or why none would.
 
-    DESTINATION is one of the workspace, by name, or a kind such as `webhook` with --settings.
+    DESTINATION is one of the workspace, by name, or a kind such as `webhook` with --settings. Secrets are cut out; the
+    call is taken as a server's.
     """
     compiled = _compiled(destination, data, options)
     now = datetime.now(UTC)
@@ -47,7 +49,7 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
         return
     if options["event"] is None:
         raise CommandFailed("usage", "give a call with --event FILE, or --last N", EXIT_USAGE)
-    previews = preview_one(compiled, Asked(_object(options["event"])), now)
+    previews = without_secrets(preview_one(compiled, Asked(_object(options["event"])), now), compiled)
     requests = requests_as_json(previews)
     refusals = [
         {"subscription": each.subscription, "action": each.action, **refusal.as_json()}
@@ -55,7 +57,7 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
         for refusal in each.refusals
     ]
     if as_json:
-        print_json(requests if requests or not refusals else {"requests": [], "refusals": refusals})
+        print_json({"requests": requests, "refusals": refusals} if refusals else requests)
         return
     for request in requests:
         print_line(f"{request['method']} {request['url']}")
@@ -70,9 +72,12 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
 
 
 def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, as_json: bool) -> None:
-    with contextlib.closing(message_reader(open_installation(data))) as reader:
-        messages = reader.newest(last)
-    asked = [Asked(msgspec.json.decode(each.body), each.source, each.trust) for each in messages if each.body]
+    installation = open_installation(data)
+    with (
+        contextlib.closing(message_reader(installation)) as reader,
+        contextlib.closing(profile_reader(installation, running_settings(installation))) as profiles,
+    ):
+        asked = [asked_of(each, reader, profiles) for each in reader.newest(last) if each.body]
     summary = preview_many(compiled, asked, now)
     if as_json:
         print_json(
@@ -80,12 +85,13 @@ def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, 
                 "messages": summary.messages,
                 "requests": summary.requests,
                 "people": summary.people,
+                "profiles": summary.profiles,
                 "refusals": dict(summary.refusals),
             }
         )
         return
     print_line(f"{summary.messages} messages: {summary.requests} requests; {summary.people} people touched")
-    print_line(f"would create about {summary.people} profiles there at most")
+    print_line(f"would create about {summary.profiles} profiles there, fewer where it knows them already")
     for reason, number in summary.refusals.items():
         print_line(f"{number:8} {reason}")
 

@@ -10,6 +10,7 @@ from tabard.delivery.compiled import Compiled
 from tabard.delivery.entry import Unit
 from tabard.delivery.outcome import Outcome, Verdict
 from tabard.destinations.kit.field import Field
+from tabard.destinations.kit.request import HttpRequest
 from tabard.storage.deliveries import Attempt
 
 BODY_BYTES_MAX: Final = 16 * 1024
@@ -84,6 +85,16 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, REDACTED)
     return text
+
+
+def shown_request(request: HttpRequest, secrets: Sequence[str]) -> HttpRequest:
+    """A request as it may be shown: the whole of it, secrets cut out."""
+    headers = {
+        name: REDACTED if name.lower() in _SECRET_HEADERS else redacted(value, secrets)
+        for name, value in request.headers.items()
+    }
+    body = redacted(request.body.decode("utf-8", errors="replace"), secrets).encode()
+    return HttpRequest(request.method, redacted(request.url, secrets), headers, body)
 
 
 def _request_text(exchange: Exchange, secrets: Iterable[str]) -> str:

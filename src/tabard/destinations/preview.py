@@ -48,12 +48,14 @@ class Preview:
 class Summary:
     """What many messages would do: requests and people reached, and the refusals counted by reason.
 
-    `people` counts those whose messages would send something; as many profiles may be created at most.
+    `people` counts those whose messages would send something, `profiles` those of them for whom an action runs that
+    creates who is not there yet.
     """
 
     messages: int
     requests: int
     people: int
+    profiles: int
     refusals: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -100,18 +102,21 @@ def requests_as_json(previews: Iterable[Preview]) -> list[dict[str, Any]]:
     ]
 
 
-def summarize(previewed: Sequence[tuple[Mapping[str, Any], list[Preview]]]) -> Summary:
-    """The sum over messages and their previews."""
-    people: set[tuple[str, Any]] = set()
+def summarize(destination: Destination, previewed: Sequence[tuple[str, list[Preview]]]) -> Summary:
+    """The sum over messages, each by the person it is about ('' for none), and their previews."""
+    people: set[str] = set()
+    profiles: set[str] = set()
     refusals: Counter[str] = Counter()
     requests = 0
-    for message, previews in previewed:
-        sent = sum(len(each.requests) for each in previews)
-        requests += sent
-        if sent:
-            people.add(_person(message))
+    for person, previews in previewed:
+        sending = [each for each in previews if each.requests]
+        requests += sum(len(each.requests) for each in sending)
+        if sending and person:
+            people.add(person)
+        if person and any(each.action in destination.creates_people for each in sending):
+            profiles.add(person)
         refusals.update(_in_words(refusal) for each in previews for refusal in each.refusals)
-    return Summary(len(previewed), requests, len(people - {("", None)}), dict(refusals.most_common()))
+    return Summary(len(previewed), requests, len(people), len(profiles), dict(refusals.most_common()))
 
 
 class _Recorder:
@@ -140,15 +145,6 @@ async def _refusal_of(performing: Any) -> tuple[Refusal, ...]:
     except Exception as error:  # noqa: BLE001 - a defect of an action is shown, as delivery would record it
         return (Refusal("defect", f"{type(error).__name__}: {error}"),)
     return ()
-
-
-def _person(message: Mapping[str, Any]) -> tuple[str, Any]:
-    for key in ("userId", "anonymousId"):
-        if message.get(key):
-            return key, message[key]
-    traits = message.get("traits")
-    email = traits.get("email") if isinstance(traits, dict) else None
-    return ("email", email) if email else ("", None)
 
 
 def _in_words(refusal: Refusal) -> str:

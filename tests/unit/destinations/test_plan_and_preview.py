@@ -1,5 +1,6 @@
 """From a message through plan and perform to requests, without a network."""
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -162,8 +163,12 @@ async def test_many_previews_sum_up_to_requests_people_and_refusals_by_reason() 
         {"type": "page", "userId": "u-3"},
         {"type": "page", "userId": "u-3"},
     ]
-    summary = summarize([(message, await previewed(message)) for message in messages])
-    assert (summary.messages, summary.requests, summary.people) == (5, 6, 2)
+    people = ("p1", "p1", "p2", "p3", "p3")
+    creating = dataclasses.replace(CRM, creates_people=("savePerson",))
+    shown = [(person, await previewed(message)) for person, message in zip(people, messages, strict=True)]
+    summary = summarize(creating, shown)
+    assert (summary.messages, summary.requests, summary.people, summary.profiles) == (5, 6, 2, 2)
+    assert summarize(CRM, shown).profiles == 0
     assert summary.refusals == {"filtered: no trigger matches this message": 2}
 
 

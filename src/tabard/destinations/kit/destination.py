@@ -57,6 +57,7 @@ class Destination:
     presets: what a new instance starts with.
     test: checks the credentials; None where the vendor offers no way.
     on_delete: erases a person at the vendor; None where the vendor offers no way.
+    creates_people: slugs of the actions that make a person who is not there yet, for a preview's estimate.
     rate: the vendor's limit over all actions of one instance.
     preview_answer: how the vendor would answer, for an action that asks before it writes (a search that finds
         nobody); by default 200 and `{}`.
@@ -71,6 +72,7 @@ class Destination:
     aliases: tuple[str, ...] = ()
     test: CheckCredentials | None = None
     on_delete: DeleteSubject | None = None
+    creates_people: tuple[str, ...] = ()
     rate: Rate | None = None
     preview_answer: Callable[[HttpRequest], HttpResponse] = _accepted
 

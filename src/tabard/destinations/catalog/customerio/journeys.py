@@ -78,6 +78,7 @@ destination = Destination(
     presets=tuple(Preset(action.title, action.slug, action.default_subscription) for action in ACTIONS),
     test=check_credentials,
     on_delete=_delete_subject,
+    creates_people=("createUpdatePerson",),
     # The Track API's fair-use limit, for live and historical data alike.
     rate=Rate(requests=100, per_s=1),
 )

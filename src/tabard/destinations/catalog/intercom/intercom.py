@@ -65,6 +65,7 @@ destination = Destination(
     ),
     test=check_credentials,
     on_delete=_delete_subject,
+    creates_people=("identifyContact",),
     # 10,000 a minute for an app, spread over windows of ten seconds.
     rate=Rate(requests=1_666, per_s=10),
     preview_answer=_preview_answer,

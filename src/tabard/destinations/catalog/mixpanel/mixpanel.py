@@ -84,4 +84,5 @@ destination = Destination(
     ),
     test=check_credentials,
     on_delete=_delete_subject,
+    creates_people=("identifyUser",),
 )
