@@ -149,6 +149,28 @@ def timeline(identifier: str, limit: int, data: Path, as_json: bool) -> None:
     )
 
 
+@profile.command(epilog=example("tabard profile changes", "tabard profile changes --after 1200 --json"))
+@click.option("--after", type=click.IntRange(0), default=0, help="Go on behind this number.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many, oldest first.")
+@data_option
+@json_option
+def changes(after: int, limit: int, data: Path, as_json: bool) -> None:
+    """Show which profile each identifier moved to, in order: for exports that follow profile ids.
+
+    Of each identifier its newest move only. The document's `next` is the --after to go on from.
+    """
+    installation = open_installation(data)
+    with contextlib.closing(profile_reader(installation, running_settings(installation))) as profiles:
+        found = profiles.changes(after, limit)
+    if as_json:
+        print_json({"changes": msgspec.to_builtins(found), "next": found[-1].seq if found else after})
+        return
+    print_table(
+        ("SEQ", "IDENTIFIER", "FROM", "TO", "CAUSE"),
+        ((one.seq, one.identifier, one.old_profile_id or "-", one.new_profile_id or "-", one.cause) for one in found),
+    )
+
+
 @profile.command(epilog=example("tabard profile split user:u1 anon:a1 --until 2026-11-01"))
 @click.argument("first")
 @click.argument("second")

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from tabard.delivery.books import Difference, before_start, check_books, check_range
-from tabard.delivery.deliverer import Deliverer
 from tabard.delivery.dead_letter import failed_erasures
-from tabard.delivery.ledger import Ledger
+from tabard.delivery.deliverer import Deliverer
 from tabard.delivery.erasures import asked_again
+from tabard.delivery.ledger import Ledger
 from tabard.delivery.orders import CancelReplay, Order, Probe, Resend, StartReplay, pending
 from tabard.delivery.outlet import Outlet, Served
 from tabard.delivery.replay import checked, replay_state

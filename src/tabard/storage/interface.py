@@ -13,8 +13,8 @@ from tabard.identity.rules import Reading
 from tabard.message.types import Message, StoredMessage
 
 
-class ProfileChange(msgspec.Struct, frozen=True):
-    """An identifier moved to another profile (identity.md §7). Consumers keep the highest `seq` an identifier."""
+class ProfileChange(msgspec.Struct, frozen=True, rename="camel"):
+    """The newest move of an identifier to another profile (identity.md §7); None = no profile."""
 
     seq: int
     identifier: str
@@ -99,7 +99,9 @@ class ProfileReader(Protocol):
         """Messages of the identifier's whole profile, newest first, below the position `before`."""
         ...
 
-    def changes(self, after_seq: int, limit: int) -> list[ProfileChange]: ...
+    def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
+        """Moves of identifiers between profiles, in order; of each identifier the newest only."""
+        ...
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):

@@ -63,6 +63,7 @@ def _routes() -> list[Route | Mount]:
         Route(f"{profile}/traits/{{key:path}}/history", people.history_api),
         Route(f"{profile}/traits", people.traits_api),
         Route(profile, people.person_api),
+        Route("/api/profile-changes", people.changes_api),
         Route("/api/controls", people.control_api, methods=["POST"]),
         Route("/api/destinations", operations.destinations_api),
         Route("/api/rejections", operations.rejections_api),

@@ -131,6 +131,26 @@ def test_changes_tell_in_order_which_profile_an_identifier_moved_to(engine: Engi
     assert moved.old_profile_id == bob.new_profile_id
 
 
+def test_of_each_identifier_only_the_newest_change_is_kept_and_no_number_is_given_twice(engine: Engine) -> None:
+    reader = engine.profiles()
+    seen = [one.seq for one in reader.changes(0, 100)]
+    for n in range(20):
+        engine.feed([call(("cut", "uncut")[n % 2], f"c{n}", 10 + n, a="user:ann", b="anon:d")])
+        # Bob goes, and comes back as somebody who was in no profile.
+        engine.feed([call("delete", f"d{n}", 10 + n, ids=["user:bob"])])
+        engine.settle()
+        engine.feed([call("track", f"b{n}", 11 + n, userId="bob", event="E")])
+        engine.settle()
+        seen += [one.seq for one in reader.changes(seen[-1], 100)]
+    assert len(seen) == len(set(seen)) >= 20
+    assert engine.store.database.execute("SELECT count(*) FROM outbox").get <= 8
+    kept = reader.changes(0, 100)
+    assert sorted(one.identifier for one in kept) == ["anon:d", "email:ann@x.io", "user:ann", "user:bob"]
+    ann = reader.profile("user:ann")
+    assert ann is not None
+    assert next(one for one in kept if one.identifier == "anon:d").new_profile_id == ann.profile_id
+
+
 def test_dead_is_what_a_delete_or_suppression_covers(engine: Engine) -> None:
     reader = engine.messages()
     assert not any(reader.is_dead(one) for one in reader.read(0, 0, 10))

@@ -43,6 +43,21 @@ def test_a_trait_tells_its_source_its_message_and_what_it_replaced(admin: Site) 
     assert admin.ask(f"{PERSON}/traits/none/history").json == {"history": []}
 
 
+def test_who_moved_to_which_profile_can_be_followed(admin: Site) -> None:
+    person = admin.ask(PERSON).json
+    first = admin.ask("/api/profile-changes?limit=2").json
+    assert len(first["changes"]) == 2
+    rest = admin.ask(f"/api/profile-changes?after={first['next']}").json
+    assert [one["seq"] for one in rest["changes"]] == sorted(one["seq"] for one in rest["changes"])
+    moves = [*first["changes"], *rest["changes"]]
+    assert {one["identifier"] for one in moves if one["newProfileId"] == person["profileId"]} == set(
+        person["identifiers"]
+    )
+    assert admin.ask(f"/api/profile-changes?after={rest['next']}").json == {"changes": [], "next": rest["next"]}
+    assert admin.tabard.tabard("profile", "changes", "--after", str(first["next"])) == rest
+    assert admin.ask("/api/profile-changes?after=x").status == 400
+
+
 def test_a_profile_as_of_a_time_knows_only_what_had_happened(admin: Site) -> None:
     free = admin.ask(f"{PERSON}/traits/plan/history").json["history"][1]
     then = admin.ask(f"{PERSON.replace('user:97980cfea0067', 'anon:a-1')}?as_of={free['timestamp']}").json

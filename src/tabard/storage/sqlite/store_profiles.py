@@ -79,7 +79,7 @@ class SqliteProfileReader:
         return [self.stored(row) for row in self.latest(self.members(node), limit, bound)]
 
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
-        """Moves of identifiers between profiles, in order."""
+        """Moves of identifiers between profiles, in order; of each identifier the newest only."""
         return [
             ProfileChange(seq, str(text), old and old.hex(), new and new.hex(), str(cause))
             for seq, text, old, new, cause in self.database.execute(SQL["changes"], (after_seq, limit))

@@ -100,6 +100,9 @@ class Projector:
             node.changed = True
             changes.append((node.id, old, new, cause))
         self._database.executemany(SQL["add_change"], changes)
+        # Only now: a number must not be given twice, and the newest row holds the largest. Who comes from no profile is
+        # nearly always new: an older row is not looked for.
+        self._database.executemany(SQL["drop_older_changes"], [(number,) for number, old, _, _ in changes if old])
         self._write(touched)
 
     def _write(self, roots: Iterable[int]) -> None:

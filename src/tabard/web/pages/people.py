@@ -157,6 +157,17 @@ def history_api(request: Request) -> Response:
     return JSONResponse({"history": [write_json(write) for write in found]})
 
 
+def changes_api(request: Request) -> Response:
+    """`GET /api/profile-changes`: which profile each identifier moved to, in order; `next` is the `after` to go on.
+
+    Each identifier's newest move only. Without anything new the list is empty and `next` stays.
+    """
+    auth.require_admin(request)
+    after = place_of(request, "after") or 0
+    found = _readers(request).profiles.changes(after, limit_of(request))
+    return JSONResponse({"changes": msgspec.to_builtins(found), "next": found[-1].seq if found else after})
+
+
 async def control_api(request: Request) -> Response:
     """`POST /api/controls`: states a delete, suppress, unsuppress, cut, uncut or ungroup."""
     await auth.require_change(request)

@@ -109,6 +109,8 @@ INSERT OR REPLACE INTO profile VALUES (?, ?)
 DELETE FROM profile WHERE root = ?
 -- name: add_change
 INSERT INTO outbox (node, old, new, cause) VALUES (?, ?, ?, ?)
+-- name: drop_older_changes
+DELETE FROM outbox WHERE node = ?1 AND seq < (SELECT max(seq) FROM outbox WHERE node = ?1)
 -- name: count
 INSERT INTO tally VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (name, source, key) DO UPDATE SET n = n + excluded.n, sample = coalesce(sample, excluded.sample)
@@ -161,8 +163,9 @@ SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id,
 FROM message m LEFT JOIN body b ON b.position = m.position
 WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position DESC LIMIT ?
 -- name: changes
-SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node WHERE o.seq > ? ORDER BY o.seq
-LIMIT ?
+SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node
+WHERE o.seq > ? AND NOT EXISTS (SELECT 1 FROM outbox newer WHERE newer.node = o.node AND newer.seq > o.seq)
+ORDER BY o.seq LIMIT ?
 -- name: addresses
 SELECT id FROM node INDEXED BY node_email WHERE kind = 1 AND text >= ? AND text < ? ORDER BY text LIMIT 300
 -- name: node_flags
