@@ -119,7 +119,9 @@ class Options:
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if name == "upload_size" and value is None:
+                continue
+            if value is None or not low <= value <= high:
                 raise ValueError(f"{name} must be between {low} and {high}, not {value}")
         if self.oauth_client_id:
             log.warning("OAuth options are ignored: a Tabard collector authenticates by write key")
