@@ -138,5 +138,6 @@ def _role(role: dict[str, Any]) -> tuple[Any, ...]:
 
 def _line(destination: dict[str, Any]) -> tuple[Any, ...]:
     lag = f"{destination['lagMs'] / 1000:.1f} s" if "lagMs" in destination else "-"
-    terms = (destination.get(term, 0) for term in _SHOWN)
+    more = "+" if destination.get("pendingIsMin") else ""
+    terms = (f"{destination.get(term, 0)}{more if term == 'pending' else ''}" for term in _SHOWN)
     return destination["name"], destination.get("state", "-"), *terms, lag

@@ -6,6 +6,7 @@ taken  = delivered + filtered + parked + dead + erased + expired
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tabard.message.types import offset_of
 from tabard.storage.deliveries import Balance, ConsumerState, DeliveryReader, Range, Term
@@ -90,15 +91,22 @@ def before_start(state: ConsumerState, messages: MessageReader) -> Iterator[dict
             yield {source: number}
 
 
-def pending(state: ConsumerState, messages: MessageReader, limit: int = 10_000) -> dict[str, int]:
-    """By source, what is stored and not taken yet; counting stops at about `limit`."""
+class Pending(NamedTuple):
+    """What is stored and not taken yet, by source. `is_min`: there may be more, counting was given up."""
+
+    by_source: dict[str, int]
+    is_min: bool
+
+
+def pending(state: ConsumerState, messages: MessageReader, limit: int = 10_000) -> Pending:
+    """What is stored and not taken yet; counting stops at about `limit`."""
     found: dict[str, int] = {}
     for partition, end in messages.resolved().items():
         for source, number in count_stored(messages, partition, state.offsets.get(partition, 0), end):
-            found[source] = found.get(source, 0) + number
             if sum(found.values()) >= limit:
-                return found
-    return found
+                return Pending(found, is_min=True)
+            found[source] = found.get(source, 0) + number
+    return Pending(found, is_min=False)
 
 
 def books_of(state: ConsumerState, deliveries: DeliveryReader) -> dict[str, dict[str, int]]:

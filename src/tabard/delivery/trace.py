@@ -4,7 +4,7 @@ it and the decision made again with the configuration of that time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +21,8 @@ from tabard.workspace.types import DestinationInstance, WorkspaceReader
 
 Json = dict[str, Any]
 
+_REMOVED: Final = "(removed)"
+
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
@@ -35,8 +37,9 @@ class Tracing:
 def trace(message_id: str, tracing: Tracing) -> list[Json]:
     """One entry for each stored message of that id and each destination (and replay) that has, had or will have it.
 
-    `outcome`: delivered, filtered, parked, waiting, dead, erased, expired, pending, before_start or unknown. `how` says
-    what the answer rests on: `row`, `range` (the decision was made again with the version shown) or `cursor`.
+    `outcome`: delivered, filtered, parked, waiting, dead, erased, expired, pending, before_start, removed or unknown.
+    A destination that was removed before it came to the message will never get it. `how` says what the answer rests on:
+    `row`, `range` (the decision was made again with the version shown) or `cursor`.
     `erasure` is there where the message deleted somebody and the destination was asked to erase them.
     """
     return [
@@ -66,7 +69,8 @@ def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json 
     if offset < state.start.get(partition, 0):
         return {**known, "outcome": "before_start", "how": "cursor", "attempts": tries}
     if offset >= state.offsets.get(partition, 0):
-        return {**known, "outcome": "pending", "how": "cursor", "attempts": tries}
+        outcome = "removed" if known["name"] == _REMOVED else "pending"
+        return {**known, "outcome": outcome, "how": "cursor", "attempts": tries}
     return {**known, **_passed(state, message, tracing), "attempts": tries}
 
 
@@ -136,4 +140,4 @@ def _range_json(passed: Range) -> Json:
 
 
 def _name(state: ConsumerState, tracing: Tracing) -> str:
-    return next((each.name for each in tracing.workspace.destinations() if each.id == state.destination), "(removed)")
+    return next((each.name for each in tracing.workspace.destinations() if each.id == state.destination), _REMOVED)

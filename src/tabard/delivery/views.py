@@ -27,7 +27,8 @@ class DeliveryViews:
         """Destination id → its books by source and in sum, reasons, state, why and lag.
 
         `stored = before_start + taken + pending`, and `taken` is the sum of all other terms. `saved`: of the filtered,
-        those that `no_needless_calls` left out. `erasures`: see `storage.deliveries`.
+        those that `no_needless_calls` left out. `erasures`: see `storage.deliveries`. `pendingIsMin`: pending, and so
+        stored, may be more than is shown.
         """
         running = self.status().get("destinations", {})
         return {
@@ -86,8 +87,10 @@ class DeliveryViews:
     def _book(self, state: ConsumerState) -> Json:
         by_source = books_of(state, self._tracing.deliveries)
         reasons = self._tracing.deliveries.reasons(state.id)
+        is_min = False
         if state.kind is ConsumerKind.LIVE:
-            for source, number in pending(state, self._tracing.messages).items():
+            waiting, is_min = pending(state, self._tracing.messages)
+            for source, number in waiting.items():
                 by_source.setdefault(source, {str(term): 0 for term in Term})["pending"] = number
         for terms in by_source.values():
             terms.setdefault("pending", 0)
@@ -98,6 +101,7 @@ class DeliveryViews:
                 name: sum(terms[name] for terms in by_source.values())
                 for name in (*map(str, Term), "pending", "stored")
             },
+            "pendingIsMin": is_min,
             "reasons": reasons,
             "saved": reasons.get(f"{Term.FILTERED}:{Filter.UNCHANGED}", 0),
             **self._erasures(state),

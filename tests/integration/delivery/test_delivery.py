@@ -134,6 +134,10 @@ async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_s
         async with delivering(tmp_path, messages, workspace) as running:
             terms = await running.until_ended(20)
             assert terms == {"taken": 20, "delivered": 18, "dead": 2}
+            tracing = Tracing(messages, running.store, workspace, {"webhook": destination})
+            views = DeliveryViews(tracing, tmp_path / "deliverer.json")
+            letters = await running.deliverer.in_store(views.dead_letters, None, 10)
+            assert [letter["name"] for letter in letters] == ["hook", "hook"]
             position = messages.find("m1-3")[0].position
             letter = await running.deliverer.in_store(dead_letter, running.store, "d1", position)
             assert letter
@@ -169,6 +173,9 @@ async def test_a_dead_letter_named_twice_is_sent_once_and_the_books_balance(tmp_
             assert running.reader.order_answer(first) == {"resent": 1}
             assert running.reader.order_answer(again) == {"resent": 0}
             assert await running.terms() == {"taken": 4, "delivered": 3, "parked": 1}
+            tracing = Tracing(messages, running.store, MemoryWorkspace([webhook(hook.url)]), {"webhook": destination})
+            book = (await running.deliverer.in_store(DeliveryViews(tracing, tmp_path / "deliverer.json").books))["d1"]
+            assert (book["reasons"], book["setbacks"]["dead:http_400"]) == ({}, 1)
             await running.bookkeeping.check()
             assert running.bookkeeping.differences == {}
 
@@ -311,12 +318,16 @@ async def test_a_trace_says_what_became_of_a_message_and_what_the_answer_rests_o
                 return dict(found[0])
 
             smooth, kept_out, bad, waits = [await traced(each) for each in ("m1-2", "m1-5", "bad", "m1-90")]
+            workspace.put()
+            never, before = await traced("m1-90"), await traced("m1-2")
     assert (smooth["outcome"], smooth["how"], smooth["actions"]) == ("delivered", "range", ["Send"])
     assert smooth["range"]["counts"]["s1"]["delivered"] == 5  # type: ignore[index]
     assert (kept_out["outcome"], kept_out["code"]) == ("filtered", "filtered_by_integrations")
     assert (bad["outcome"], bad["how"], bad["code"]) == ("dead", "row", "http_400")
     assert len(bad["attempts"]) == 1  # type: ignore[arg-type]
     assert waits["outcome"] == "pending"
+    assert (never["outcome"], never["name"]) == ("removed", "(removed)")
+    assert before["outcome"] == "delivered"
 
 
 async def test_a_trace_of_the_erased_says_what_the_range_proves_and_no_more(tmp_path: Path) -> None:

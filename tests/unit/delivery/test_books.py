@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tabard.delivery.books import check_books, check_range, pending
+from tabard.delivery.trace import Tracing
+from tabard.delivery.views import DeliveryViews
 from tabard.message.types import position
 from tabard.storage.deliveries import Commit, ConsumerKind, ConsumerState, Range, Row, RowState, Term
 from tabard.storage.sqlite.delivery import RANGE_MS, SqliteDeliveryStore
-from tests.integration.delivery.stored import MemoryMessages, stored
+from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace, stored
 
 ENDS = ["delivered"] * 4 + ["filtered", "parked", "parked", "dead", "erased", "expired"]
 
@@ -100,7 +103,19 @@ def test_what_is_not_taken_yet_is_pending(store: SqliteDeliveryStore) -> None:
     messages = MemoryMessages().add(stored(offset, source=f"s{offset % 2}") for offset in range(15, 30))
     state = store.consumer("d1")
     assert state
-    assert pending(state, messages) == {"s0": 5, "s1": 5}
+    assert pending(state, messages) == ({"s0": 5, "s1": 5}, False)
+
+
+def test_what_is_pending_beyond_what_is_counted_is_said_to_be_more(store: SqliteDeliveryStore, tmp_path: Path) -> None:
+    def book(messages: MemoryMessages) -> dict[str, Any]:
+        tracing = Tracing(messages, store, MemoryWorkspace(), {})
+        return DeliveryViews(tracing, tmp_path / "none.json").books()["d1"]
+
+    messages = MemoryMessages().add(stored(offset) for offset in range(20, 10_020))
+    exact = book(messages)
+    assert (exact["total"]["pending"], exact["pendingIsMin"]) == (10_000, False)
+    more = book(messages.add([stored(10_020)]))
+    assert (more["total"]["pending"], more["pendingIsMin"]) == (10_000, True)
 
 
 def test_commits_close_together_share_a_range_and_others_do_not(store: SqliteDeliveryStore) -> None:
