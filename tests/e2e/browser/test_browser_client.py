@@ -29,9 +29,11 @@ def npm(*arguments: str, timeout_s: int) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def packages() -> None:
-    """The packages of package-lock.json, fetched once."""
+    """The packages of package-lock.json and the npm package of the client, fetched and built once."""
     if not (CLIENT / "node_modules").is_dir():
         npm("ci", timeout_s=INSTALL_TIMEOUT_S)
+    if not (CLIENT / "dist" / "index.js").exists():
+        npm("run", "build", timeout_s=INSTALL_TIMEOUT_S)
 
 
 def test_types_and_pure_parts_hold() -> None:

@@ -77,7 +77,7 @@ def tabard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         installation.send("/v1/track", event)
         installation.send("/v1/batch", {"batch": [{"type": "track", "userId": "<script>alert(4)</script>"}, calls[0]]})
         assert eventually(lambda: installation.get("/api/status")["books"]["stored"] == EVENTS + 6)
-        assert eventually(lambda: installation.get("/api/destinations")["destinations"][0]["books"]["pending"] == 0)
+        assert eventually(lambda: installation.get("/api/destinations")["destinations"][0]["books"].get("pending") == 0)
         yield installation
 
 
