@@ -167,8 +167,10 @@ class Segment:
         return not self.sync_failed and (self.drained or self.size_bytes + line_bytes <= bytes_max)
 
     def reset(self) -> bool:
-        """Empty a drained file; whether that worked. The position goes first: a crash in between sends again, never
-        skips."""
+        """Empty a drained file; whether that worked.
+
+        The position goes first: a crash in between sends again, never skips.
+        """
         try:
             os.pwrite(self.fd, _HEADER % HEADER_BYTES, 0)
             os.ftruncate(self.fd, HEADER_BYTES)
