@@ -56,7 +56,7 @@ def list_letters(destination: str | None, text: str, limit: int, data: Path, as_
         (
             (
                 each["position"],
-                each["destination"],
+                each["name"],
                 each["type"],
                 each["messageId"],
                 each["failingSince"],
@@ -166,7 +166,7 @@ def list_replays(data: Path, as_json: bool) -> None:
         (
             (
                 each["id"],
-                each["destination"],
+                each["name"],
                 each["state"],
                 f"{each['progress']:.0%}",
                 each["total"]["delivered"],

@@ -48,6 +48,9 @@ def _print_status(document: dict[str, Any]) -> None:
     print_table(("DESTINATION", "STATE", *terms, "LAG"), map(_line, document["destinations"]))
     for warning in document["warnings"]:
         print_line(f"! {warning['message']}")
+    for destination in document["destinations"]:
+        for line in _notes(destination):
+            print_line(f"* destination {destination['name']}: {line}")
     for source in document["sources"]:
         for line in _advice(source):
             print_line(f"* source {source['name']}: {line}")
@@ -103,6 +106,18 @@ def _source(source: dict[str, Any]) -> tuple[Any, ...]:
     share = source["advice"].get("unchangedShare")
     state = "enabled" if source["enabled"] else "disabled"
     return source["name"], state, source["stored"], source["duplicates"], "-" if share is None else f"{share:.0%}"
+
+
+def _notes(destination: dict[str, Any]) -> Iterator[str]:
+    """What the books of a destination say beside their terms."""
+    erasures = destination.get("erasures")
+    if erasures:
+        yield (
+            f"{erasures['asked']} deletions asked = {erasures['done']} done + {erasures['by_action']} by action + "
+            f"{erasures['failed']} failed + {erasures['pending']} pending"
+        )
+    if destination.get("saved"):
+        yield f"{destination['saved']} needless calls saved"
 
 
 def _advice(source: dict[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from tabard.compose.deliveries import InstallationDeliveries
+from tabard.compose.destinations import registry_of
 from tabard.compose.role_status import running_roles
 from tabard.compose.running import running_role, running_settings
 from tabard.compose.store import message_reader
@@ -46,8 +47,13 @@ def status(installation: Installation, now_ms: int) -> Json:
         "destinations": destinations,
         "disk": {"freeBytes": space.free_bytes, "floorBytes": space.floor_bytes},
     }
+    broken = [f"{each.origin} is no destination: {each.reason}" for each in registry_of(installation).broken]
     refused = {} if settings.egress_private else _refused_hosts(installation)
-    return {**document, "warnings": [*_warnings(document, below_floor=space.below_floor, refused=refused)]}
+    warnings = [
+        *_warnings(document, below_floor=space.below_floor, refused=refused),
+        *(_warning("plugin_broken", "", each) for each in broken),
+    ]
+    return {**document, "warnings": warnings}
 
 
 def _roles(installation: Installation) -> list[Json]:
@@ -217,6 +223,10 @@ def _destination_warnings(destination: Json) -> Iterator[Json]:
         yield _warning("books_unbalanced", name, f"the books of {name} do not balance: {destination['unbalanced']}")
     if destination.get("dead"):
         yield _warning("dead_letters", name, f"destination {name} has {destination['dead']} dead letters")
+    failed = destination.get("erasures", {}).get("failed")
+    if failed:
+        text = f"destination {name} did not carry out {failed} deletions; `tabard dead-letter list` names the people"
+        yield _warning("erasures_failed", name, text)
 
 
 def _warning(code: str, subject: str, message: str) -> Json:

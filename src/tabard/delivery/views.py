@@ -1,7 +1,7 @@
 """What web and command line show of deliveries, as JSON data, read from delivery.db and `run/deliverer.json`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from tabard.storage.deliveries import ConsumerKind, ConsumerState, Term
 
 Json = dict[str, Any]
 
+_REMOVED: Final = "(removed)"
+_ENDS: Final = f"{Term.FILTERED}:"
+
 
 class DeliveryViews:
     """Deliveries as they are shown."""
@@ -26,9 +29,10 @@ class DeliveryViews:
     def books(self) -> dict[str, Json]:
         """Destination id → its books by source and in sum, reasons, state, why and lag.
 
-        `stored = before_start + taken + pending`, and `taken` is the sum of all other terms. `saved`: of the filtered,
-        those that `no_needless_calls` left out. `erasures`: see `storage.deliveries`. `pendingIsMin`: pending, and so
-        stored, may be more than is shown.
+        `stored = before_start + taken + pending`, and `taken` is the sum of all other terms. `reasons`: why messages
+        were filtered. `setbacks`: how often since it began a delivery was parked or died, by cause; what was resent or
+        delivered later counts in it. `saved`: of the filtered, those that `no_needless_calls` left out. `erasures`: see
+        `storage.deliveries`. `pendingIsMin`: pending, and so stored, may be more than is shown.
         """
         running = self.status().get("destinations", {})
         return {
@@ -47,7 +51,18 @@ class DeliveryViews:
 
     def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
         """Dead letters, newest first; before them, deletions that a destination did not carry out."""
-        return dead_letters(self._tracing.deliveries, destination_id, limit, text)
+        names = self._names()
+        found = dead_letters(self._tracing.deliveries, destination_id, limit, text)
+        return [{**letter, "name": names.get(letter["destination"], _REMOVED)} for letter in found]
+
+    def _names(self) -> dict[str, str]:
+        """Consumer → the name of its destination, with a word where it is a replay."""
+        names = {each.id: each.name for each in self._tracing.workspace.destinations()}
+        return {
+            state.id: names.get(state.destination, _REMOVED)
+            + (" (replay)" if state.kind is ConsumerKind.REPLAY else "")
+            for state in self._tracing.deliveries.consumers()
+        }
 
     def dead_letter(self, consumer: str, position: int) -> Json | None:
         """One dead or parked delivery with its attempts, what was sent and what came back; None without a row."""
@@ -64,10 +79,12 @@ class DeliveryViews:
             for state in self._tracing.deliveries.consumers()
             if state.kind is ConsumerKind.REPLAY and state.replay
         ]
+        names = self._names()
         return [
             {
                 "id": state.id,
                 "destination": state.destination,
+                "name": names[state.id].removesuffix(" (replay)"),
                 "state": state.state,
                 "why": state.why,
                 "progress": round(progress(state), 4),
@@ -102,7 +119,8 @@ class DeliveryViews:
                 for name in (*map(str, Term), "pending", "stored")
             },
             "pendingIsMin": is_min,
-            "reasons": reasons,
+            "reasons": {reason: number for reason, number in reasons.items() if reason.startswith(_ENDS)},
+            "setbacks": {reason: number for reason, number in reasons.items() if not reason.startswith(_ENDS)},
             "saved": reasons.get(f"{Term.FILTERED}:{Filter.UNCHANGED}", 0),
             **self._erasures(state),
         }
