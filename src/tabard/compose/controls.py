@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from tabard.clock import Clock
+from tabard.identity.identifiers import parsed
 from tabard.log.codec import encode
 from tabard.log.drivers.sqlite import LogOptions, SqliteLogWriter
 from tabard.message.types import CONTROL, RECORD_VERSION, SERVER_TRUST, Record, position, position_text
@@ -95,6 +96,8 @@ def _checked(control: Mapping[str, Any]) -> _Control:
         kind, separator, value = identifier.partition(":")
         if identifier and (kind not in _KINDS or not separator or not value):
             raise ValueError(f"{identifier!r} is no identifier; write user:…, email:… or anon:…")
+    if checked.type in ("cut", "uncut") and parsed(checked.a) == parsed(checked.b):
+        raise ValueError(f"{checked.a!r} has no link with itself; a {checked.type} names two identifiers")
     if checked.type == "ungroup" and not (checked.user_id or checked.anonymous_id):
         raise ValueError("an ungroup names userId or anonymousId")
     return checked

@@ -8,6 +8,7 @@ The payload is made of new containers, so that an action may change it. Rules: a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from tabard.destinations.kit.coerce import WrongValue, coercion, kind_of
 from tabard.destinations.kit.field import Field
@@ -54,9 +55,18 @@ def compile_fields(fields: Mapping[str, Field]) -> Coerce:
 
 
 def check_settings(fields: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of an instance: what was given, in the declared types, defaults filled in. Raises PayloadRefused."""
+    """The settings of an instance: what was given, in the declared types, defaults filled in.
+
+    Raises PayloadRefused, also for a URL with credentials in it, unless the field is a secret: URLs are shown.
+    """
     defaults = {key: declared.default for key, declared in fields.items() if declared.default is not None}
-    return compile_fields(fields)({**defaults, **given})
+    settings = compile_fields(fields)({**defaults, **given})
+    shown = (key for key, declared in fields.items() if declared.format == "uri" and not declared.secret)
+    open_ = [key for key in shown if "@" in urlsplit(str(settings.get(key, ""))).netloc]
+    if open_:
+        reason = "holds a user name or password, which would be shown; send them as a header, where there is a setting"
+        raise PayloadRefused([Problem(key, reason) for key in open_])
+    return settings
 
 
 def _step(field: Field) -> _Step:
