@@ -65,6 +65,8 @@ are few and bounded: sources and destinations by their id, reasons from closed s
 _LOGS: Final = """
 Logs go to standard error, as text or (`--json`, `log_json`) as JSON lines with `timestamp`, `level`, `role`, `event`
 and the fields of the event. They hold neither payloads nor secrets. What libraries say arrives as `library.said`.
+A problem that lasts, such as a full disk, is written when it begins and then once a minute, with how often it came
+meanwhile (`repeated`).
 
 Events that need a person: `supervisor.crash_loop` (a role dies again and again), `supervisor.role.hung`,
 `delivery.destination.unusable`, `delivery.books.unbalanced`, `resolver.log_gap`, `collector.append.failed`.

@@ -325,18 +325,22 @@ class Deliverer:
 
     async def write(self, commits: list[Commit]) -> None:
         """Writes these commits as one transaction; tries until it succeeds. Raises `CommitGivenUp`."""
+        has_failed = False
         while not self._given_up:
             try:
                 await self.in_store(self.deps.deliveries.commit, commits, self.now_ms())
                 break
             except Exception as problem:  # noqa: BLE001 - a full or failing disk: nothing moves until it is over
                 logger().error("delivery.commit.failed", problem=str(problem))
+                has_failed = True
                 # What these commits held has left its consumers: no later one may pass over it.
                 self._given_up = self._stop.is_set()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), _COMMIT_RETRY_S)
         if self._given_up:
             raise CommitGivenUp
+        if has_failed:
+            logger().info("delivery.commit.succeeded")
         self.committed_at = self.now_ms()
         _count(commits)
 

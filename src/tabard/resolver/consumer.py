@@ -76,13 +76,19 @@ def run(parts: Parts, stop: threading.Event) -> None:
     """Resolves until `stop` is set, then finishes the commit at hand. Raises `storage.interface.Fenced`."""
     calm_collector()
     loop = Consumer(parts)
+    is_away = False
     while not stop.is_set():
         parts.beat()
         try:
-            if not loop.turn():
+            has_more = loop.turn()
+            if is_away:
+                logging.logger().info("resolver.store.available")
+                is_away = False
+            if not has_more:
                 stop.wait(POLL_S)
         except StoreUnavailable as problem:
             logging.logger().error("resolver.store.unavailable", code=problem.code, problem=str(problem))
+            is_away = True
             stop.wait(UNAVAILABLE_S)
     loop.end()
 
