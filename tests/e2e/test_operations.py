@@ -196,7 +196,7 @@ def test_a_person_is_shown_explained_split_and_deleted_from_the_shell(tmp_path: 
         assert person["traits"]["plan"] == "pro"
         assert person["provenance"]["plan"]["replaced"] == "free"
         assert len(document(installation, "profile", "explain", "u1")["together"]) == 2
-        writes: list[Any] = list(installation.tabard("profile", "history", "u1", "plan"))
+        writes: list[Any] = dict(installation.tabard("profile", "history", "u1", "plan"))["history"]
         assert [write["value"] for write in writes] == ["pro", "free"]
         assert len(installation.tabard("profile", "timeline", "u1")) == 3
 

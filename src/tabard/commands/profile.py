@@ -62,7 +62,7 @@ def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
     with _opened(identifier, data) as opened:
         found = opened.profile
         if as_of:
-            found = opened.answers.as_of(found.canonical, _instant(as_of)) or found
+            found = _as_of(opened, as_of)
         writes = {} if as_of else opened.answers.provenance(found.canonical)
     traits: dict[str, dict[str, Any]] = {key: {"value": value} for key, value in found.traits.items()}
     traits |= {key: _write(write) for key, write in writes.items()}
@@ -72,6 +72,8 @@ def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
     print_line(f"profile      {found.profile_id}")
     print_line(f"identifiers  {', '.join(found.identifiers)}")
     print_line(f"groups       {', '.join(found.groups) or '-'}")
+    if found.truncated:
+        print_line("this is part of it: the neighbourhood is too large to be looked at whole")
     print_line(f"messages     {found.events} from {iso_ms(found.first_seen)} to {iso_ms(found.last_seen)}")
     print_line()
     print_table(
@@ -111,14 +113,18 @@ def explain(identifier: str, data: Path, as_json: bool) -> None:
 def history(identifier: str, trait: str, data: Path, as_json: bool) -> None:
     """Show every write of one trait, newest first."""
     with _opened(identifier, data) as opened:
-        found = [_write(write) for write in opened.answers.history(opened.profile.canonical, trait)]
+        history = opened.answers.history(opened.profile.canonical, trait)
+    found = [_write(write) for write in history.writes]
+    since = None if history.since is None else iso_ms(history.since)
     if as_json:
-        print_json(found)
+        print_json({"history": found, **({} if since is None else {"truncated": True, "from": since})})
         return
     print_table(
         ("TIME", "VALUE", "IDENTIFIER", "MESSAGE"),
         ((each["timestamp"], _text(each["value"]), each["identifier"], each["messageId"]) for each in found),
     )
+    if since is not None:
+        print_line(f"only messages resolved after one of {since} were looked at; there are older ones")
 
 
 @profile.command(epilog=example("tabard profile timeline u1 --limit 100 --json"))
@@ -255,6 +261,16 @@ def _opened(text: str, data: Path) -> Iterator[_Opened]:
         yield _Opened(found, profiles, StoreIdentity(profiles))
 
 
+def _as_of(opened: _Opened, text: str) -> Profile:
+    """The profile then of the identifier asked for, or else of one that is the same person now."""
+    instant = _instant(text)
+    for identifier in dict.fromkeys([opened.profile.canonical, *opened.profile.identifiers]):
+        found = opened.answers.as_of(identifier, instant)
+        if found is not None:
+            return found
+    raise not_found("profile", opened.profile.canonical, f"it was not known at {text}; leave --as-of out")
+
+
 def _found(text: str, profiles: SqliteProfileReader) -> Profile | None:
     if text.partition(":")[0] in _KINDS:
         return profiles.profile(text)
@@ -279,6 +295,7 @@ def _write(write: TraitWrite) -> dict[str, Any]:
         "source": write.message.source,
         "messageId": write.message.message_id,
         "replaced": write.replaced.value if write.replaced else None,
+        **({"truncated": True} if write.truncated else {}),
     }
 
 
@@ -292,6 +309,7 @@ def _document(found: Profile) -> dict[str, Any]:
         "events": found.events,
         "firstSeen": iso_ms(found.first_seen),
         "lastSeen": iso_ms(found.last_seen),
+        **({"truncated": True} if found.truncated else {}),
     }
 
 

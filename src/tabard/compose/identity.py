@@ -2,7 +2,7 @@
 
 from tabard.identity.rules import Ignored, Rules, read
 from tabard.message.types import StoredMessage
-from tabard.storage.interface import Explanation, Group, IdentityGraph, Profile, TraitWrite
+from tabard.storage.interface import Explanation, Group, IdentityGraph, Profile, TraitHistory, TraitWrite
 from tabard.storage.sqlite.store_explain import Explainer
 from tabard.storage.sqlite.store_history import History
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
@@ -34,7 +34,7 @@ class StoreIdentity:
         """Trait → the write that is shown, with what it replaced."""
         return History(self._profiles).provenance(identifier)
 
-    def history(self, identifier: str, key: str) -> list[TraitWrite]:
+    def history(self, identifier: str, key: str) -> TraitHistory:
         """Every write of one trait, newest by event time first."""
         return History(self._profiles).writes(identifier, key)
 

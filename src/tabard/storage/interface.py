@@ -24,7 +24,10 @@ class ProfileChange(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """One person as known now. Identifiers as text: `user:…`, `email:…`, `anon:…`; times in milliseconds."""
+    """One person as known now. Identifiers as text: `user:…`, `email:…`, `anon:…`; times in milliseconds.
+
+    `truncated`: it is of a past time, and made from a part of a neighbourhood that is too large to be looked at whole.
+    """
 
     profile_id: str
     canonical: str
@@ -34,6 +37,7 @@ class Profile(msgspec.Struct, frozen=True):
     events: int
     first_seen: int
     last_seen: int
+    truncated: bool = False
 
 
 class Deletion(msgspec.Struct, frozen=True):
@@ -97,6 +101,10 @@ class ProfileReader(Protocol):
 
     def timeline(self, identifier: str, limit: int, before: int | None = None) -> Iterable[StoredMessage]:
         """Messages of the identifier's whole profile, newest first, below the position `before`."""
+        ...
+
+    def positions(self, identifier: str, limit: int, after: int | None = None) -> list[int]:
+        """The positions of the profile's messages, oldest first, behind the position `after`; the latest `limit`."""
         ...
 
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
@@ -247,13 +255,27 @@ class IdentityGraph(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class TraitWrite(msgspec.Struct, frozen=True, rename="camel"):
-    """One write of a trait: where it comes from, what it said, and the write it stood over, if that is known."""
+    """One write of a trait: where it comes from, what it said, and the write it stood over, if that is known.
+
+    `truncated`: there may be one, in messages older than those that were looked at.
+    """
 
     key: str
     value: Any
     identifier: str
     message: Behind
     replaced: "TraitWrite | None" = None
+    truncated: bool = False
+
+
+class TraitHistory(msgspec.Struct, frozen=True, rename="camel"):
+    """The writes of a trait, the newest by event time first.
+
+    `since`: None where all messages were looked at, else the event time of the last of those that were.
+    """
+
+    writes: tuple[TraitWrite, ...]
+    since: int | None = None
 
 
 class Group(msgspec.Struct, frozen=True, rename="camel"):

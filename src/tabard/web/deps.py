@@ -14,6 +14,7 @@ from tabard.storage.interface import (
     MessageReader,
     Profile,
     ProfileReader,
+    TraitHistory,
     TraitWrite,
 )
 from tabard.workspace.types import WorkspaceReader
@@ -44,7 +45,7 @@ class IdentityReader(Protocol):
         """Trait → the write that is shown, with what it replaced."""
         ...
 
-    def history(self, identifier: str, key: str) -> list[TraitWrite]:
+    def history(self, identifier: str, key: str) -> TraitHistory:
         """Every write of one trait, newest first."""
         ...
 

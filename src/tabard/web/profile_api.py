@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, cast
 
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from tabard.identity.identifiers import anonymous, named
 from tabard.message.traits import iso_ms
-from tabard.message.types import StoredMessage
+from tabard.message.types import StoredMessage, offset_of, partition_of
 from tabard.storage.interface import Group, Profile, TraitWrite
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
@@ -26,6 +26,7 @@ _READ_AS: Final[dict[str, Callable[[str], str | None]]] = {
 _ID_PREFIX: Final = "use_"
 _LIMITS: Final = {"traits": 10, "external_ids": 25, "events": 10, "metadata": 1, "links": 20}
 _MESSAGES_LOOKED_AT_MAX: Final = 10_000
+_POSITIONS_LOOKED_AT_MAX: Final = 100_000
 _FIRSTS_LOOKED_AT_MAX: Final = 1000
 _CHUNK: Final = 200
 
@@ -128,7 +129,7 @@ def _traits_page(request: Request, traits: Json) -> Json:
 def _external_ids(request: Request) -> Json:
     profile = _profile(request)
     include = _names(request, "include")
-    firsts = _first_mentions(request, profile)
+    firsts, part = _first_mentions(request, profile)
     data = []
     for identifier in profile.identifiers:
         shown, first = _external_id(identifier), firsts.get(identifier)
@@ -143,24 +144,33 @@ def _external_ids(request: Request) -> Json:
             }
         )
     rows, cursor = _page(request, data)
-    return {"data": rows} | cursor
+    return {"data": rows} | cursor | part
 
 
-def _first_mentions(request: Request, profile: Profile) -> dict[str, StoredMessage]:
-    """Identifier → the earliest of the profile's latest 1,000 messages that carries it."""
+def _first_mentions(request: Request, profile: Profile) -> tuple[dict[str, StoredMessage], Json]:
+    """Identifier → the first message that carries it; none, and what was looked at, where there are too many."""
     firsts: dict[str, StoredMessage] = {}
-    for message in islice(_messages(request, profile), _FIRSTS_LOOKED_AT_MAX):
+    known, part = _latest(request, profile)
+    for message in [] if part else known:
         body = message_json(message)["message"] or {}
         email = (body.get("traits") or {}).get("email")
         mentioned = (named(body.get("userId")), anonymous(body.get("anonymousId")), named(email))
         firsts |= {identifier: message for identifier in mentioned if identifier}
-    return firsts
+    return firsts, part
+
+
+def _latest(request: Request, profile: Profile) -> tuple[list[StoredMessage], Json]:
+    """The profile's messages, newest first; of more than 1,000 the latest, and that these are not all."""
+    known = list(islice(_messages(request, profile), _FIRSTS_LOOKED_AT_MAX + 1))
+    if len(known) <= _FIRSTS_LOOKED_AT_MAX:
+        return known, {}
+    return known[:-1], {"truncated": True, "from": iso_ms(known[-2].timestamp)}
 
 
 def _messages(request: Request, profile: Profile, before: int | None = None) -> Iterator[StoredMessage]:
-    """The profile's messages, newest first, at most 10,000, read as they are asked for."""
+    """The profile's messages, newest first, read as they are asked for."""
     profiles = _deps(request).readers().profiles
-    for _ in range(_MESSAGES_LOOKED_AT_MAX // _CHUNK):
+    while True:
         found = list(profiles.timeline(profile.canonical, _CHUNK, before))
         yield from found
         if len(found) < _CHUNK:
@@ -174,14 +184,46 @@ def _events(request: Request) -> Json:
     limit = _limit(request)
     if request.query_params.get("sort", "desc") not in ("asc", "desc"):
         raise ProfileApiRefused(400, "validation_error", "sort is asc or desc")
+    part: Json = {}
     if request.query_params.get("sort") == "asc":
-        oldest_first = [message for message in _messages(request, profile) if wanted(message)][::-1]
-        shown, cursor = _page(request, oldest_first)
-        return {"data": [_event(message, profile) for message in shown]} | cursor
-    found = list(islice(filter(wanted, _messages(request, profile, _place(request))), limit + 1))
-    more = len(found) > limit
-    rows = [_event(message, profile) for message in found[:limit]]
-    return {"data": rows} | _cursor(request, found[limit - 1].position if more else None)
+        messages, part = _oldest_first(request, profile)
+    else:
+        messages = _messages(request, profile, _place(request))
+    found, following = _filtered(messages, wanted, limit)
+    return {"data": [_event(message, profile) for message in found]} | _cursor(request, following) | part
+
+
+def _filtered(
+    messages: Iterator[StoredMessage], wanted: Callable[[StoredMessage], bool], limit: int
+) -> tuple[list[StoredMessage], int | None]:
+    """At most `limit` wanted ones of the first 10,000, and the position to go on behind, None at the end."""
+    found: list[StoredMessage] = []
+    last = None
+    for looked_at, message in enumerate(messages):
+        if looked_at == _MESSAGES_LOOKED_AT_MAX:
+            return found, last
+        last = message.position
+        if wanted(message):
+            if len(found) == limit:
+                return found, found[-1].position
+            found.append(message)
+    return found, None
+
+
+def _oldest_first(request: Request, profile: Profile) -> tuple[Iterator[StoredMessage], Json]:
+    """The profile's messages behind the cursor, oldest first; of more than 100,000 the latest, and that it is so."""
+    readers = _deps(request).readers()
+    positions = readers.profiles.positions(profile.canonical, _POSITIONS_LOOKED_AT_MAX + 1, _place(request))
+    kept = positions[-_POSITIONS_LOOKED_AT_MAX:]
+    messages = (
+        message
+        for position in kept
+        for message in readers.messages.read(partition_of(position), offset_of(position), 1)
+    )
+    if len(kept) == len(positions):
+        return messages, {}
+    first = next(messages)
+    return chain((first,), messages), {"truncated": True, "from": iso_ms(first.timestamp)}
 
 
 def _event_filter(request: Request) -> Callable[[StoredMessage], bool]:
@@ -228,11 +270,12 @@ def _metadata(request: Request) -> Json:
         "expires_at": None,
     }
     if _is_verbose(request):
-        known = list(islice(_messages(request, profile), _FIRSTS_LOOKED_AT_MAX + 1))
-        whole = known if len(known) <= _FIRSTS_LOOKED_AT_MAX else []
-        for name, message in (("first", whole[-1] if whole else None), ("last", known[0] if known else None)):
+        known, part = _latest(request, profile)
+        first = known[-1] if known and not part else None
+        for name, message in (("first", first), ("last", known[0] if known else None)):
             metadata[f"{name}_message_id"] = message.message_id if message else None
             metadata[f"{name}_source_id"] = message.source if message else None
+        metadata |= part
     return {"metadata": metadata}
 
 

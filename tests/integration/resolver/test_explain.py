@@ -134,7 +134,7 @@ def test_a_trait_whose_message_is_past_the_horizon_still_says_where_it_came_from
     assert engine.store.purge(engine.messages().newest(1)[0].received_at + 1) > 0
     plan = History(engine.profiles()).provenance("user:anna")["plan"]
     assert (plan.value, plan.message.message_id, plan.replaced) == ("pro", "m04", None)
-    assert History(engine.profiles()).writes("user:anna", "plan") == []
+    assert History(engine.profiles()).writes("user:anna", "plan").writes == ()
 
 
 def test_a_traits_history_is_newest_first_and_knows_both_spellings(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_traits_history_is_newest_first_and_knows_both_spellings(tmp_path: Pat
         ]
     )
     engine.settle()
-    assert [one.value for one in History(engine.profiles()).writes("user:u", "first_name")] == ["C", None, "A"]
+    assert [one.value for one in History(engine.profiles()).writes("user:u", "first_name").writes] == ["C", None, "A"]
 
 
 def test_a_profile_as_of_an_earlier_time_has_what_was_known_of_events_up_to_then(engine: Engine) -> None:

@@ -1,7 +1,8 @@
 """What was said of a person, when, by which message: trait history, provenance, and the profile as of a time."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import asserted_by, read
 from tabard.message.traits import canonical_trait
 from tabard.profiles.registers import Held
-from tabard.storage.interface import Consumed, Profile, Resolved, TraitWrite
+from tabard.storage.interface import Consumed, Profile, Resolved, TraitHistory, TraitWrite
 from tabard.storage.sqlite.store import SqliteStore
 from tabard.storage.sqlite.store_entry import TYPES, Row, decode_links
 from tabard.storage.sqlite.store_keys import SQL
@@ -35,11 +36,14 @@ class History:
     def __init__(self, reader: SqliteProfileReader) -> None:
         self._reader = reader
 
-    def writes(self, identifier: str, key: str) -> list[TraitWrite]:
-        """Every write of a trait to the identifier's profile, the newest by event time first: that one is shown."""
+    def writes(self, identifier: str, key: str) -> TraitHistory:
+        """Every write of a trait to the identifier's profile, the newest by event time first: that one is shown.
+
+        It looks at the profile's latest 10,000 messages.
+        """
         name = canonical_trait(key)
-        found = [write for write in self._all(identifier) if write[1].key == name]
-        return _chained(found)
+        found, since = self._all(identifier)
+        return TraitHistory(_chained([write for write in found if write[1].key == name], since), since)
 
     def provenance(self, identifier: str) -> dict[str, TraitWrite]:
         """Trait → the write that is shown, also of a message past the horizon, and what it replaced if that is seen."""
@@ -47,14 +51,15 @@ class History:
         if node is None:
             return {}
         earlier: dict[str, list[tuple[Order, TraitWrite]]] = {}
-        for order, write in self._all(identifier):
+        found, since = self._all(identifier)
+        for order, write in found:
             earlier.setdefault(write.key, []).append((order, write))
         shown: dict[str, tuple[Held, TraitWrite]] = {}
         for held, write in self._held(self._reader.members(node)):
             if write.key not in shown or shown[write.key][0] < held:
                 shown[write.key] = (held, write)
         return {
-            key: msgspec.structs.replace(write, replaced=_before(held[:2], earlier.get(key, [])))
+            key: _over(write, _before(held[:2], earlier.get(key, [])), since)
             for key, (held, write) in sorted(shown.items())
             if write.value is not None
         }
@@ -70,12 +75,14 @@ class History:
     def as_of(self, identifier: str, t: int) -> Profile | None:
         """The profile as the events and controls up to an event time (ms) make it, by the engine itself.
 
-        It looks at the messages of the identifier's neighbourhood, at most 10,000 of 500 identifiers.
+        It looks at the messages of the identifier's neighbourhood, at most 10,000 of 500 identifiers; where there
+        are more, the profile says that it is truncated.
         """
         node = self._reader.node(identifier)
         if node is None:
             return None
-        batch = [one for row in self._neighbourhood(node) if row.timestamp <= t for one in self._resolved(row)]
+        rows, truncated = self._neighbourhood(node)
+        batch = [one for row in rows if row.timestamp <= t for one in self._resolved(row)]
         with tempfile.TemporaryDirectory(prefix="tabard-as-of-") as folder:
             store = SqliteStore(Path(folder) / "store.db", self._reader.secret, self._reader.rules)
             try:
@@ -85,23 +92,29 @@ class History:
                     pass
                 reader = SqliteProfileReader(Path(folder) / "store.db", self._reader.secret, self._reader.rules)
                 try:
-                    return reader.profile(identifier)
+                    profile = reader.profile(identifier)
+                    return profile and msgspec.structs.replace(profile, truncated=truncated)
                 finally:
                     reader.close()
             finally:
                 store.close()
 
-    def _all(self, identifier: str) -> list[tuple[Order, TraitWrite]]:
+    def _all(self, identifier: str) -> tuple[list[tuple[Order, TraitWrite]], int | None]:
+        """The writes in the profile's latest messages; the event time of the last of these where there are more."""
         node = self._reader.node(identifier)
+        found: list[tuple[Order, TraitWrite]] = []
         if node is None:
-            return []
+            return found, None
         members = {member.id: member for member in self._reader.members(node)}
-        found = []
-        for row in self._reader.latest(list(members.values()), MESSAGES_MAX):
+        since = 0
+        for looked_at, row in enumerate(self._reader.latest(list(members.values()), MESSAGES_MAX + 1)):
+            if looked_at == MESSAGES_MAX:
+                return found, since
+            since = row.timestamp
             if row.type == _IDENTIFY and row.body and not row_is_dead(self._reader.database, row):
                 subject = next(number for role, number in _mentions(row) if role & 1)
                 found += self._writes_of(row, members[subject])
-        return found
+        return found, None
 
     def _writes_of(self, row: Row, subject: Node) -> list[tuple[Order, TraitWrite]]:
         behind = self._reader.behind(row)
@@ -109,22 +122,25 @@ class History:
         traits = asserted_by("identify", decoded_body(row.body), subject.text)
         return [(order, TraitWrite(key, value, subject.text, behind)) for key, value in traits.items()]
 
-    def _neighbourhood(self, start: Node) -> Iterable[Row]:
-        """All messages that mention whoever shares messages with the identifier, and so on, within the bounds."""
+    def _neighbourhood(self, start: Node) -> tuple[list[Row], bool]:
+        """All messages that mention whoever shares messages with the identifier, and so on; whether a bound cut it."""
         nodes = self._reader.nodes()
         rows: dict[int, Row] = {}
         known = {start.id}
-        queue = [start]
-        while queue and len(rows) < MESSAGES_MAX:
-            for row in walk(self._reader.database, queue.pop(0), SQL["message"]):
+        queue = deque([start])
+        truncated = False
+        while queue and len(rows) <= MESSAGES_MAX:
+            for row in walk(self._reader.database, queue.popleft(), SQL["message"]):
                 rows[row.position] = row
-                for _, number in _mentions(row):
-                    if number not in known and len(known) < NODES_MAX:
-                        known.add(number)
-                        queue.append(nodes.by_id(number))
-                if len(rows) >= MESSAGES_MAX:
+                new = [number for _, number in _mentions(row) if number not in known]
+                for number in new[: NODES_MAX - len(known)]:
+                    known.add(number)
+                    queue.append(nodes.by_id(number))
+                truncated = truncated or not known.issuperset(new)
+                if len(rows) > MESSAGES_MAX:
                     break
-        return sorted(rows.values(), key=lambda row: row.position)
+        kept = sorted(list(rows.values())[:MESSAGES_MAX], key=lambda row: row.position)
+        return kept, truncated or len(rows) > MESSAGES_MAX
 
     def _resolved(self, row: Row) -> list[Resolved]:
         message = message_of(row, self._reader.sources.name(row.source))
@@ -141,13 +157,14 @@ def _mentions(row: Row) -> list[tuple[int, int]]:
     return [(links[at], links[at + 1]) for at in range(2, len(links), 3) if links[at]]
 
 
-def _chained(writes: list[tuple[Order, TraitWrite]]) -> list[TraitWrite]:
+def _chained(writes: list[tuple[Order, TraitWrite]], since: int | None) -> tuple[TraitWrite, ...]:
     """Newest first, each with the one before it in `replaced`."""
     ordered = [write for _, write in sorted(writes, key=lambda one: one[0], reverse=True)]
-    return [
-        TraitWrite(write.key, write.value, write.identifier, write.message, before)
-        for write, before in zip_longest(ordered, ordered[1:])
-    ]
+    return tuple(_over(write, before, since) for write, before in zip_longest(ordered, ordered[1:]))
+
+
+def _over(write: TraitWrite, before: TraitWrite | None, since: int | None) -> TraitWrite:
+    return msgspec.structs.replace(write, replaced=before, truncated=before is None and since is not None)
 
 
 def _before(order: Order, writes: list[tuple[Order, TraitWrite]]) -> TraitWrite | None:

@@ -78,6 +78,15 @@ class SqliteProfileReader:
         bound = None if before is None else self._seq(before)
         return [self.stored(row) for row in self.latest(self.members(node), limit, bound)]
 
+    def positions(self, identifier: str, limit: int, after: int | None = None) -> list[int]:
+        """The positions of the profile's messages, oldest first, behind the position `after`; the latest `limit`."""
+        node = self.node(identifier)
+        if node is None:
+            return []
+        floor = -1 if after is None else self._seq(after)
+        rows = self.latest(self.members(node), limit, query=SQL["message_head"])
+        return [row.position for row in itertools.takewhile(lambda row: row.seq > floor, rows)][::-1]
+
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
         """Moves of identifiers between profiles, in order; of each identifier the newest only."""
         return [
@@ -106,9 +115,14 @@ class SqliteProfileReader:
         row = self.database.execute(SQL["profile_row"], (node.profile,)).fetchone()
         return self._rows(decode_members(row[0])) if row is not None else [node]
 
-    def latest(self, members: list[Node], limit: int, bound: int | None = None) -> Iterator[Row]:
-        """At most `limit` messages whose subject is one of these, the latest resolved first; only those below a seq."""
-        chains = (self._own(member, bound) for member in members)
+    def latest(
+        self, members: list[Node], limit: int, bound: int | None = None, query: str = SQL["message"]
+    ) -> Iterator[Row]:
+        """At most `limit` messages whose subject is one of these, the latest resolved first; only those below a seq.
+
+        `query`: `message`, or `message_head` for rows without body.
+        """
+        chains = (self._own(member, bound, query) for member in members)
         merged = heapq.merge(*chains, key=lambda row: row.seq, reverse=True)
         return itertools.islice(merged, limit)
 
@@ -178,18 +192,18 @@ class SqliteProfileReader:
         row = self.database.execute(SQL["message_head"], (before,)).fetchone()
         return 0 if row is None else Row(*row).seq
 
-    def _own(self, node: Node, bound: int | None) -> Iterator[Row]:
+    def _own(self, node: Node, bound: int | None, query: str) -> Iterator[Row]:
         """The messages of one subject, the latest resolved first, those at or after the bound skipped by anchors."""
-        afterwards = sorted(late(self.database, node, SQL["message"]), key=lambda row: row.seq, reverse=True)
-        both = heapq.merge(self._chain(node, bound), afterwards, key=lambda row: row.seq, reverse=True)
+        afterwards = sorted(late(self.database, node, query), key=lambda row: row.seq, reverse=True)
+        both = heapq.merge(self._chain(node, bound, query), afterwards, key=lambda row: row.seq, reverse=True)
         return (row for row in both if is_subject(row, node.id) and (bound is None or row.seq < bound))
 
-    def _chain(self, node: Node, bound: int | None) -> Iterator[Row]:
+    def _chain(self, node: Node, bound: int | None, query: str) -> Iterator[Row]:
         position = node.own_newest
         if bound is not None:
             position = self._skip(position, bound)
         while position != NO_LINK:
-            row = Row(*one(self.database, SQL["message"], position))
+            row = Row(*one(self.database, query, position))
             yield row
             position = decode_links(row.links)[0]
 

@@ -19,6 +19,7 @@ from tabard.web.errors import Refused
 from tabard.web.pages.shown import (
     explanation_json,
     graph_json,
+    history_json,
     instant_of,
     limit_of,
     message_json,
@@ -147,14 +148,16 @@ def traits_api(request: Request) -> Response:
     profile = find(request)
     if as_of is None:
         return JSONResponse(traits(request, profile))
-    return JSONResponse({key: {"value": value} for key, value in _as_of(request, profile, as_of).traits.items()})
+    then = _as_of(request, profile, as_of)
+    truncated = {"truncated": True} if then.truncated else {}
+    return JSONResponse({key: {"value": value} | truncated for key, value in then.traits.items()})
 
 
 def history_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}/traits/{key}/history`: every write of one trait, newest first."""
     auth.require_admin(request)
     found = _readers(request).identity.history(find(request).canonical, request.path_params["key"])
-    return JSONResponse({"history": [write_json(write) for write in found]})
+    return JSONResponse(history_json(found))
 
 
 def changes_api(request: Request) -> Response:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from tabard.message.traits import iso_ms, parse_instant
 from tabard.message.types import StoredMessage, position_text
-from tabard.storage.interface import Behind, Explanation, IdentityGraph, Profile, Reason, TraitWrite
+from tabard.storage.interface import Behind, Explanation, IdentityGraph, Profile, Reason, TraitHistory, TraitWrite
 from tabard.web.errors import Refused
 
 LIMIT_MAX: Final = 200
@@ -68,7 +68,7 @@ def message_json(message: StoredMessage) -> Json:
 
 def profile_json(profile: Profile) -> Json:
     """A profile as the API shows it; times in ISO-8601."""
-    return {
+    shown = {
         "profileId": profile.profile_id,
         "canonical": profile.canonical,
         "identifiers": list(profile.identifiers),
@@ -78,12 +78,23 @@ def profile_json(profile: Profile) -> Json:
         "firstSeen": iso_ms(profile.first_seen),
         "lastSeen": iso_ms(profile.last_seen),
     }
+    return shown | _truncated(profile)
 
 
 def write_json(write: TraitWrite) -> Json:
     """One write of a trait: value, event time, source, message, and the write it replaced (not what that replaced)."""
     before = write.replaced
-    return _write(write) | {"replaced": before and _write(before)}
+    return _write(write) | {"replaced": before and _write(before)} | _truncated(write)
+
+
+def history_json(history: TraitHistory) -> Json:
+    """The writes of a trait; `truncated` and `from` where only the messages from an event time on were looked at."""
+    shown = {"history": [write_json(write) for write in history.writes]}
+    return shown if history.since is None else shown | {"truncated": True, "from": iso_ms(history.since)}
+
+
+def _truncated(answer: Profile | TraitWrite) -> Json:
+    return {"truncated": True} if answer.truncated else {}
 
 
 def explanation_json(explanation: Explanation) -> Json:
