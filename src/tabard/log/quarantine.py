@@ -37,6 +37,7 @@ class Quarantine:
     def __init__(self, path: Path, records_max: int = 10_000) -> None:
         """Opens or creates the file. Raises `LogFormatUnknown` for one of a newer release."""
         self._records_max = records_max
+        path.touch(mode=0o600)
         self._connection = apsw.Connection(str(path))
         self._connection.set_busy_timeout(_BUSY_MS)
         if not self._connection.pragma("user_version"):

@@ -65,6 +65,9 @@ class _Keyed(msgspec.Struct, gc=False):
     write_key: Any = msgspec.field(default=None, name="writeKey")
 
 
+_TRUNCATED: Final = "Input data was truncated"
+"""What msgspec says of JSON without its end."""
+
 _decode_keyed: Final = msgspec.json.Decoder(_Keyed).decode
 _decode_envelope: Final = msgspec.json.Decoder(Envelope).decode
 
@@ -180,6 +183,8 @@ def unreadable(problem: Exception) -> Refused:
         return Refused(Reason.TOO_DEEP, "the JSON is nested far too deep: flatten it")
     if isinstance(problem, msgspec.ValidationError):
         return Refused(Reason.NUMBER_OUT_OF_RANGE, f"{problem}: send it as a text")
+    if str(problem) == _TRUNCATED:
+        return Refused(Reason.INVALID_JSON, "the body ends in the middle of the JSON: send the whole of it")
     return Refused(Reason.INVALID_JSON, str(problem))
 
 

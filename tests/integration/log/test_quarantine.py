@@ -1,5 +1,6 @@
 """Records that cannot be processed are kept with their bytes and reason, once each, bounded, and listed."""
 
+import stat
 from pathlib import Path
 
 import apsw
@@ -24,6 +25,13 @@ def test_what_is_added_is_found_and_listed_newest_first(tmp_path: Path) -> None:
     assert reader.find("log-a", 1, 7) == record(7)
     assert reader.find("log-b", 1, 7) is None
     assert reader.books() == (3, 0)
+
+
+def test_only_its_owner_may_read_the_file(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "quarantine.db")
+    quarantine.add([record(0)])
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+    quarantine.close()
 
 
 def test_a_replay_of_the_log_adds_nothing_twice_and_the_newest_reason_stands(tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ def test_a_change_by_session_needs_the_form_s_token(visitor: Site) -> None:
         ("/api/messages?limit=%C2%B2", 400, "bad_request"),
         ("/api/messages?limit=" + "9" * 5000, 400, "bad_request"),
         ("/api/messages?type=nothing", 400, "bad_request"),
+        ("/api/messages?typ=identify", 400, "bad_request"),
         (f"/api/profiles/{PERSON}?as_of=yesterday", 400, "bad_request"),
         (f"/api/profiles/{PERSON}?as_of=2001-01-01", 404, "not_found"),
         (f"/api/profiles/{PERSON}/timeline?before=-1", 400, "bad_request"),

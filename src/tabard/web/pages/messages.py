@@ -1,5 +1,7 @@
 """Live messages: the newest that were stored, and the trace of one."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -10,6 +12,8 @@ from tabard.web.errors import Refused
 from tabard.web.pages.shown import limit_of, message_json
 from tabard.web.render import page
 from tabard.workspace.types import Source
+
+_PARAMETERS: Final = frozenset({"limit", "source", "type"})
 
 
 def newest(request: Request) -> Json:
@@ -52,8 +56,12 @@ def messages_page(request: Request) -> Response:
 
 
 def messages_api(request: Request) -> Response:
-    """`GET /api/messages`: the twin of `/messages`."""
+    """`GET /api/messages`: the twin of `/messages`. Refuses parameters it does not know."""
     auth.require_admin(request)
+    unknown = sorted(request.query_params.keys() - _PARAMETERS)
+    if unknown:
+        known = ", ".join(sorted(_PARAMETERS))
+        raise Refused("bad_request", f"there is no parameter {unknown[0]!r}; there are {known}")
     return JSONResponse(newest(request))
 
 
