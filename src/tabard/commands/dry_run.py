@@ -12,7 +12,7 @@ from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json, print_l
 from tabard.compose.store import rules_of
 from tabard.identity.controls import ControlUnreadable
 from tabard.message.normalize import Unprocessable
-from tabard.resolver.dry_run import LineUnreadable
+from tabard.resolver.dry_run import TIMES, LineUnreadable
 from tabard.resolver.dry_run import dry_run as resolved
 from tabard.settings import load
 from tabard.storage.sqlite.store import SqliteStore
@@ -26,7 +26,7 @@ def dry_run(file: Path, options: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="tabard-resolve-") as folder:
         store = SqliteStore(Path(folder) / "store.db", _SECRET, rules)
         try:
-            found = resolved(_lines(file), store, rules)
+            found = resolved(_noting_untimed(_lines(file)), store, rules)
         except (LineUnreadable, Unprocessable, ControlUnreadable) as problem:
             raise CommandFailed("line_unreadable", str(problem), EXIT_USAGE) from problem
         finally:
@@ -48,6 +48,18 @@ def _limits(options: dict[str, Any]) -> dict[str, str]:
         if name not in known:
             raise CommandFailed("usage", f"{name!r} is no limit of the rules; there are {', '.join(known)}", EXIT_USAGE)
     return limits
+
+
+def _noting_untimed(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines; at their end a note says how many have no time, since their order does not count."""
+    untimed = 0
+    for line in lines:
+        untimed += not any(line.get(field) for field in TIMES)
+        yield line
+    if untimed:
+        print_line(
+            f"tabard: {untimed} lines have no time and count as of time 0; see `tabard resolve --help`", err=True
+        )
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -43,6 +43,8 @@ def resolve(file: Path | None, **options: Any) -> None:
 
     With FILE (JSON lines; `-`: standard input), resolve its calls by the real engine on a temporary store, in the order
     of the file, and print the profiles and groups. --config then takes limits: max_alias, max_owners, max_claims.
+    Times decide, not the order of the lines. A line without timestamp, sentAt and receivedAt has time 0; of equal times
+    the greater messageId is the later, and a line without one is named by its number (line-1, as text).
     """
     if file is None:
         _run("resolver", begin_role(settings_of(options), "resolver-1"))

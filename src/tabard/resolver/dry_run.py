@@ -14,6 +14,9 @@ from tabard.storage.interface import Consumed, Resolved, StoreWriter
 BATCH: Final = 1000
 SOURCE: Final = "resolve"
 LOG_ID: Final = "dry-run"
+TIMES: Final = ("receivedAt", "sentAt", "timestamp")
+"""The fields a line's time is made from; without any of them it is 0."""
+
 _IDS: Final = ("userId", "anonymousId", "previousId", "groupId", "messageId")
 
 CONTROL_FORMS: Final = frozenset({"delete", "suppress", "unsuppress", "cut", "uncut", "ungroup"})
@@ -62,7 +65,7 @@ def record_of(line: dict[str, Any], number: int) -> Record:
     body = {key: value if key not in _IDS or _may_identify(value) else None for key, value in line.items()}
     if kind not in CALL_TYPES and kind not in CONTROL_FORMS:
         raise LineUnreadable(f"line {number + 1}: type {kind!r} is no call and no control; see `tabard resolve --help`")
-    times = [parse_instant(line.get(field)) or 0 for field in ("receivedAt", "sentAt", "timestamp")]
+    times = [parse_instant(line.get(field)) or 0 for field in TIMES]
     received = times[0] or max(times)
     return Record(
         version=RECORD_VERSION,

@@ -223,6 +223,17 @@ def test_the_examples_of_identity_resolve_from_the_command_line_as_written() -> 
         assert json.loads(result.stdout) == example["expect"], example["name"]
 
 
+def test_lines_without_a_time_are_noted_beside_the_answer() -> None:
+    calls = [{"type": "identify", "userId": "u", "traits": {"n": n}} for n in range(3)]
+    timed = {"type": "identify", "userId": "u", "traits": {"n": "timed"}, "timestamp": "2024-05-01T12:00:00Z"}
+    lines = "\n".join(json.dumps(call) for call in [timed, *calls])
+    result = CliRunner().invoke(main, ["resolve", "-", "--json"], input=lines)
+    assert json.loads(result.stdout)["profiles"][0]["traits"] == {"n": "timed"}
+    assert result.stderr == "tabard: 3 lines have no time and count as of time 0; see `tabard resolve --help`\n"
+    result = CliRunner().invoke(main, ["resolve", "-", "--json"], input=json.dumps(timed))
+    assert result.stderr == ""
+
+
 def test_rotating_the_sealing_key_seals_every_secret_anew(run: Run, data: Path) -> None:
     add_hook(run)
     assert run("keys", "rotate") == {"version": 2, "destinations": 1}
