@@ -57,6 +57,7 @@ bench: setup ## Measure against baselines in one run and print the tables
 lock: ## Renew requirements/*.txt (hashes, no addresses; needs uv); what runs is what is tested
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml requirements/build.in -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 
 clean: ## Remove .venv and caches (data/ stays)
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .hypothesis
