@@ -153,6 +153,11 @@ def print_json(document: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(document), indent=2))
 
 
+def print_json_line(document: Any) -> None:
+    """Prints one JSON document as one line, where more follow."""
+    click.echo(msgspec.json.encode(document).decode())
+
+
 _CONTROLS: Final = (*range(0x20), *range(0x7F, 0xA0))
 _DIRECTIONS: Final = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _WRITTEN_OUT: Final = {

@@ -9,7 +9,16 @@ from typing import Any, Final
 import click
 import msgspec
 
-from tabard.commands.frame import data_option, example, json_option, not_found, print_block, print_json, print_line
+from tabard.commands.frame import (
+    data_option,
+    example,
+    json_option,
+    not_found,
+    print_block,
+    print_json,
+    print_json_line,
+    print_line,
+)
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.identity import ignored_in
 from tabard.compose.running import running_settings
@@ -117,7 +126,7 @@ def _following(reader: MessageReader, cursor: dict[int, int]) -> Iterator[Stored
 
 def _show(message: StoredMessage, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode(_document(message)).decode())
+        print_json_line(_document(message))
     else:
         print_line(f"{iso_ms(message.received_at)}  {position_text(message.position):>10}  {_summary(message)}")
 

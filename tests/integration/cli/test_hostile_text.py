@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tabard.cli import main
+from tabard.commands import frame
 from tabard.testing.faulty_destination import FaultyDestination
 from tabard.testing.installation import Installation, eventually, running
 from tests.e2e.receiver import receiving
@@ -69,6 +70,14 @@ def test_a_preview_and_a_trial_of_the_rules_are_as_harmless(tmp_path: Path) -> N
     words = ["preview", "webhook", "--settings", "url=https://x.example/in", "--event", str(call)]
     harmless(CliRunner().invoke(main, [*words, "--data", str(tmp_path / "none")]).output)
     harmless(CliRunner().invoke(main, ["resolve", str(call)]).output)
+
+
+def test_only_what_is_ours_or_a_format_s_is_printed_past_the_frame() -> None:
+    folder = Path(frame.__file__).parent
+    past = {file.name for file in folder.glob("*.py") if "click.echo(" in file.read_text("utf-8")}
+    assert past == {"frame.py", "serve.py", "configuration.py"}, (
+        "print with `print_line`, `print_table` or `print_json`"
+    )
 
 
 def test_the_sender_s_text_is_still_there_to_be_read(tabard: Installation) -> None:
