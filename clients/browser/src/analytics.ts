@@ -21,6 +21,7 @@ import type {
   Callback,
   Ctx,
   Dict,
+  Group,
   LoadOptions,
   Message,
   MessageType,
@@ -28,10 +29,11 @@ import type {
   SourceMiddleware,
 } from './types';
 import { createUnchanged } from './unchanged';
-import { isString, uuid, warnOnce } from './values';
+import { copy, isString, uuid, warnOnce } from './values';
 import { VERSION } from './version';
 
 const INVALID = 'invalid';
+const REFUSED_BY_VISITOR = 'consent';
 
 /** One call: the method's name, then its arguments. */
 export type Call = [string, ...unknown[]];
@@ -71,7 +73,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
   const report = (ctx: Ctx): void => {
     log(ctx);
     unchanged.settled(ctx);
-    emit(ctx.delivered ? 'delivery_success' : 'delivery_failure', ctx);
+    emit(`delivery_${ctx.delivered ? 'success' : 'failure'}`, ctx);
   };
 
   const outbox = createOutbox(source, store, {
@@ -84,18 +86,20 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
   });
 
   /** One message from its call to the outbox. The result never rejects and comes also when nothing was sent. */
-  const dispatch = async (type: MessageType, fields: Dict, given: Given, moment = now()): Promise<Ctx> => {
-    let ctx = newCtx({ type, ...fields } as Message);
+  const dispatch = async (type: MessageType, fieldsOf: () => Dict, given: Given, moment = now()): Promise<Ctx> => {
+    let ctx = newCtx({ type } as Message);
     try {
-      if (consent.rule().events === 'drop') throw 'consent';
-      if (type === 'track' && !isString(fields.event)) throw INVALID;
+      const fields = fieldsOf();
+      if (fields.event === null) throw INVALID;
+      if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
       // The copy is made now: what the site does to its objects later is not this call's.
-      ctx = newCtx(JSON.parse(JSON.stringify(buildMessage(type, fields, given.options, moment, user, store, options))));
+      ctx = newCtx(copy(buildMessage(type, fields, given.options, moment, user, options)));
       identity.refresh();
       emit(type, ...Object.values(given));
       if (type === 'identify' && unchanged.leavesOut(ctx, given.options, source.writeKey)) logSaved();
       else {
         ctx.event = await pipeline.pass(ctx.event);
+        if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
         await outbox.add(ctx);
       }
     } catch (error) {
@@ -107,16 +111,22 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     return ctx;
   };
 
-  const identify = (...args: unknown[]): Promise<Ctx> => {
+  /** identify and group: what is given joins what is known. */
+  const describe = (type: 'identify' | 'group', entity: Group, args: unknown[]): Promise<Ctx> => {
     const given = resolveIdentity(args);
-    user.identify(given.id, given.traits);
-    given.id = user.id();
-    return dispatch('identify', { traits: user.traits() }, given);
+    const fieldsOf = (): Dict => {
+      // NaN is an id that went wrong: its traits may not go to whoever is known.
+      if (args[0] !== args[0]) throw INVALID;
+      entity.identify(given.id, copy(given.traits));
+      given.id = entity.id();
+      return { groupId: entity === group ? given.id : undefined, traits: entity.traits() };
+    };
+    return dispatch(type, fieldsOf, given);
   };
 
   const track = (...args: unknown[]): Promise<Ctx> => {
     const given = resolveTrack(args);
-    return dispatch('track', { event: given.event, properties: given.properties }, given);
+    return dispatch('track', () => ({ event: given.event, properties: given.properties }), given);
   };
 
   const view =
@@ -127,26 +137,23 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
       const moment = now();
       const described = type === 'page' && { ...moment.page, category, name };
       const properties = { ...described, ...given.properties };
-      return dispatch(type, { name, category, properties }, given, moment);
+      return dispatch(type, () => ({ name, category, properties }), given, moment);
     };
-
-  const groupCall = (...args: unknown[]): unknown => {
-    if (!args.length) return group;
-    const given = resolveIdentity(args);
-    group.identify(given.id, given.traits);
-    given.id = group.id();
-    return dispatch('group', { groupId: given.id, traits: group.traits() }, given);
-  };
 
   const alias = (...args: unknown[]): Promise<Ctx> => {
     const given = resolveAlias(args);
-    const userId = given.to || user.id();
-    return dispatch('alias', { userId, previousId: given.from || user.id() || user.anonymousId() }, given);
+    const fieldsOf = (): Dict => ({
+      userId: given.to || user.id(),
+      previousId: given.from || user.id() || user.anonymousId(),
+    });
+    return dispatch('alias', fieldsOf, given);
   };
 
   const call = ([method, ...args]: Call): unknown => {
-    if ((args[args.length - 1] as Dict | undefined)?.__t) replayed = momentOf(args.pop() as Noted);
+    const noted = (args[args.length - 1] as Dict | undefined)?.__t ? (args.pop() as Noted) : undefined;
+    if (noted) replayed = momentOf(noted);
     const result = (self as unknown as Dict<((...args: unknown[]) => unknown) | undefined>)[method]?.(...args);
+    noted?.k?.(result);
     replayed = undefined;
     return result;
   };
@@ -166,11 +173,11 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
   const self = {
     VERSION,
     initialized: true,
-    identify,
+    identify: (...args: unknown[]) => describe('identify', user, args),
     track,
     page: view('page'),
     screen: view('screen'),
-    group: groupCall,
+    group: (...args: unknown[]) => (args.length ? describe('group', group, args) : group),
     alias,
     user: () => user,
     setAnonymousId: (id?: string | null) => user.anonymousId(id || uuid()),

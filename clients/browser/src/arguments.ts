@@ -17,12 +17,12 @@ export const resolveIdentity = (args: Args) => {
   return { id, traits: dict(rest[0]), options: dict(rest[1]) as CallOptions, callback: callbackOf(args) };
 };
 
-/** track: `(event, properties?, options?, callback?)` or `({event, properties}, options?, callback?)`. */
+/** track: `(event, properties?, options?, callback?)` or `({event, properties}, options?, callback?)`; null is no event. */
 export const resolveTrack = (args: Args) => {
   const [first, second, third] = args;
   const whole = isPlainObject(first);
   return {
-    event: whole ? first.event : first,
+    event: asId(whole ? first.event : first),
     properties: dict(whole ? first.properties : second),
     options: dict(whole ? second : third) as CallOptions,
     callback: callbackOf(args),

@@ -1,6 +1,6 @@
 import type { Jar } from './cookies';
 import type { Dict, Undecided } from './types';
-import { attempt } from './values';
+import { attempt, parse, stringify } from './values';
 
 const NAME = 'tabard_consent';
 const OUT = 'out';
@@ -13,10 +13,10 @@ export const createConsent = (jar: Jar, undecided: Undecided | undefined) => {
 
   return {
     decide: (categories?: Dict<boolean>): void => {
-      inPage = categories ? JSON.stringify(categories) : OUT;
+      inPage = categories ? stringify(categories) : OUT;
       jar.set(NAME, inPage);
     },
-    categories: (): Dict | null | undefined => attempt(() => JSON.parse(decision()!) as Dict),
+    categories: (): Dict | null | undefined => attempt(() => parse(decision()!) as Dict),
     /** Where identity may be kept now, and what happens to a call made now. */
     rule: (): Required<Omit<Undecided, 'gpc'>> => {
       const decided = decision();

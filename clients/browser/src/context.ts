@@ -1,10 +1,6 @@
-import type { Store } from './store';
 import type { Dict, LoadOptions, Page } from './types';
-import { attempt, parametersOf } from './values';
+import { parametersOf } from './values';
 import { VERSION } from './version';
-
-/** As js-cookie spells `s:context.referrer`. */
-const AD_REFERRER = 's%3Acontext.referrer';
 
 /** utm_* as a campaign; `utm_campaign` becomes `name`. Undefined where the page has no query. */
 export const campaignOf = (search: string, clickIds?: readonly string[]): Dict | undefined => {
@@ -14,19 +10,11 @@ export const campaignOf = (search: string, clickIds?: readonly string[]): Dict |
   return search ? { name, ...utm, clickIds: clicks } : undefined;
 };
 
-/** The ad network that led here, remembered while the cookie lives. */
-const adReferrer = (search: string, { cookie, setCookie }: Store): unknown => {
-  const { btid, urid } = parametersOf(search, '');
-  const id = btid || urid;
-  if (id) setCookie(AD_REFERRER, JSON.stringify({ id, type: btid ? 'dataxu' : 'millennial-media' }));
-  return attempt(() => JSON.parse(cookie(AD_REFERRER)!)) || undefined;
-};
-
 /** Asked once: the answer is slow to come. */
 let timezone: string;
 
 /** What the browser tells of itself and its page. Keys without a value vanish when the message is frozen. */
-export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): Dict => {
+export const contextOf = (page: Page, { clickIds }: LoadOptions): Dict => {
   const { width, height } = screen;
   return {
     page,
@@ -37,6 +25,5 @@ export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): 
     screen: { width, height },
     library: { name: 'tabard.js', version: VERSION },
     campaign: campaignOf(page.search, clickIds),
-    referrer: adReferrer(page.search, store),
   };
 };

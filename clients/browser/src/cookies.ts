@@ -1,5 +1,5 @@
 import type { LoadOptions } from './types';
-import { attempt } from './values';
+import { attempt, parse } from './values';
 
 export interface Jar {
   get(name: string): string | null;
@@ -15,7 +15,7 @@ const find = (name: string): string | null => {
     return rest && decodeURIComponent(rest.split(';')[0]!);
   });
   // Some peers write JSON. Digits are left alone: a long number would lose its end.
-  return (/^("|null$)/.test(text!) ? attempt(() => JSON.parse(text!) as string) : text) || null;
+  return (/^("|null$)/.test(text!) ? attempt(() => parse(text!) as string) : text) || null;
 };
 
 const write = (name: string, value: string | null, attributes: string): void => {

@@ -1,6 +1,5 @@
 import { contextOf } from './context';
 import type { Moment } from './page';
-import type { Store } from './store';
 import type { CallOptions, Dict, LoadOptions, Message, MessageType, User } from './types';
 import { attempt, uuid } from './values';
 
@@ -11,7 +10,6 @@ export const buildMessage = (
   given: CallOptions,
   { time, page, previousUrl }: Moment,
   user: User,
-  store: Store,
   options: LoadOptions,
 ): Message => {
   // What is no field of a message is context.
@@ -24,14 +22,14 @@ export const buildMessage = (
   return {
     messageId: messageId || uuid(),
     // A time that is none must not cost the message.
-    timestamp: (timestamp && attempt(() => new Date(timestamp).toISOString())) || new Date(time),
+    timestamp: attempt(() => new Date(timestamp || time).toISOString()) || new Date(time),
     type,
     anonymousId: user.anonymousId(),
     userId: userId || user.id(),
     ...fields,
     integrations: { ...enabled, ...integrations },
     context: {
-      ...contextOf(page, store, options),
+      ...contextOf(page, options),
       ...extra,
       ...context,
       page: { ...pageNow, ...(context?.page as Dict) },

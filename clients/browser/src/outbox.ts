@@ -4,7 +4,7 @@
  */
 import type { Store } from './store';
 import type { Ctx, Dict, Message } from './types';
-import { dict, isString, uuid, warnOnce } from './values';
+import { dict, isString, stringify, uuid, warnOnce } from './values';
 
 export interface Source {
   writeKey: string;
@@ -41,10 +41,10 @@ const BACKOFF_MAX_MS = 6e4;
 const RETRY_AFTER_MAX_S = 300;
 const REQUEST_TIMEOUT_MS = 3e4;
 const RECOVERY_MS = 300;
+/** Tries without an answer, one after the other, before the console tells. */
+const TRIES_SILENT_MAX = 9;
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
-
-const json = JSON.stringify;
 
 export const createOutbox = (
   { writeKey, endpoint }: Source,
@@ -53,9 +53,9 @@ export const createOutbox = (
 ) => {
   const key = 'tabard:q:' + writeKey;
   const tab = uuid();
-  const settlers = new Map<Ctx, () => void>();
+  const settlers = new WeakMap<Ctx, () => void>();
   let waiting: Ctx[] = [];
-  let flying: Ctx[][] = [];
+  const flying: Ctx[][] = [];
   let flyingBytes = 0;
   let failures = 0;
   let heldUntil = 0;
@@ -73,16 +73,15 @@ export const createOutbox = (
   const store = (): void => {
     const { [tab]: before, ...others } = stored();
     const list = flying.flat().concat(waiting).map(({ event }) => event).slice(-STORED_MAX);
-    while (json(list).length > STORED_CHARS_MAX) list.splice(0, 9);
+    while (stringify(list).length > STORED_CHARS_MAX) list.splice(0, 9);
     if (list[0]) setLocal(key, { ...others, [tab]: list });
-    else if (before) setLocal(key, json(others) === '{}' ? null : others);
+    else if (before) setLocal(key, stringify(others) === '{}' ? null : others);
   };
 
   /** Ends the waiting of the caller, who may be told so before the message is delivered. */
   const settle = (ctx: Ctx, reason?: string): void => {
     ctx.reason = reason;
     settlers.get(ctx)?.();
-    settlers.delete(ctx);
   };
 
   const finish = (ctxs: Ctx[], reason?: string): void =>
@@ -111,6 +110,7 @@ export const createOutbox = (
   const retryLater = (ctxs: Ctx[], retryAfter: number): void => {
     waiting = ctxs.concat(waiting);
     park();
+    if (failures > TRIES_SILENT_MAX) warnOnce('waiting', endpoint);
     // Requests that failed side by side are one failure.
     if (retryAfter || pause() <= 0) {
       const backoff = Math.min(BACKOFF_MAX_MS, 500 * 2 ** failures++) * (0.75 + Math.random() / 2);
@@ -128,7 +128,7 @@ export const createOutbox = (
     const [{ event }, second] = ctxs as [Ctx, Ctx?];
     const url = `${endpoint}/${second ? 'b' : event.type[0]}`;
     const content = second ? { batch: ctxs.map((ctx) => ctx.event) } : event;
-    const body = json({ ...content, sentAt: new Date(), writeKey });
+    const body = stringify({ ...content, sentAt: new Date(), writeKey });
     flying.push(ctxs);
     // Without fetch's keepalive a request dies with the page; what a beacon answers nobody learns, so it stays stored.
     if (leaving && !('keepalive' in Request.prototype)) return void navigator.sendBeacon(url, body);
@@ -136,7 +136,9 @@ export const createOutbox = (
     flyingBytes += bytes;
     const answered = (status: number, retryAfter: number): void => {
       flyingBytes -= bytes;
-      flying = flying.filter((batch) => batch !== ctxs);
+      const at = flying.indexOf(ctxs);
+      if (at < 0) return;
+      flying.splice(at, 1);
       if (!status || status >= 500 || status === 429 || status === 408) return retryLater(ctxs, retryAfter);
       failures = 0;
       store();
@@ -166,7 +168,7 @@ export const createOutbox = (
     }
     while (waiting[0] && (leaving || !flying[REQUESTS_MAX - 1])) {
       let room = leaving ? KEEPALIVE_BYTES_MAX - flyingBytes : BATCH_BYTES_MAX;
-      const tooMany = waiting.findIndex(({ event }) => (room -= bytesOf(json(event))) < 0);
+      const tooMany = waiting.findIndex(({ event }) => (room -= bytesOf(stringify(event))) < 0);
       if (!tooMany && leaving) return;
       post(waiting.splice(0, tooMany < 0 ? QUEUE_MAX : tooMany || 1));
     }
@@ -216,17 +218,20 @@ export const createOutbox = (
     /** Resolves after the first answer, or when it is clear that there will be none soon. */
     add: (ctx: Ctx): Promise<void> => {
       const settled = new Promise<void>((resolve) => settlers.set(ctx, resolve));
-      if (bytesOf(json(ctx.event)) > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
-      else if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');
+      if (bytesOf(stringify(ctx.event)) > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
+      else {
+        if (waiting[QUEUE_MAX - 1]) flush();
+        if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');
+      }
       if (leaving) leave();
       else if (pause() > 0) flush();
       else schedule();
       return settled;
     },
-    /** Throws everything away, also what is stored. */
+    /** Throws everything away, also what is stored and what is on its way: nothing of it is tried again. */
     clear: (): void => {
       setLocal(key, null);
-      finish(waiting.splice(0), 'consent');
+      finish(flying.splice(0).flat().concat(waiting.splice(0)), 'consent');
     },
   };
 };

@@ -18,6 +18,7 @@ export interface Noted {
   /** title */ t: string;
   /** referrer */ r: string;
   /** time, ms; only our own snippet gives it */ d?: number;
+  /** takes what the call returns; only our own snippet gives it */ k?: (result: unknown) => void;
 }
 
 export const noteMoment = (): Noted => ({

@@ -4,7 +4,7 @@ import { parametersOf } from './values';
 type Pattern = RegExp | string | false | undefined;
 
 const allows = (pattern: Pattern, value: string | undefined): value is string =>
-  !!value && pattern !== false && new RegExp(pattern || '').test(value);
+  !!value && pattern !== false && new RegExp(pattern!).test(value);
 
 /**
  * The query-string API: `ajs_aid`, `ajs_uid` with `ajs_trait_*`, `ajs_event` with `ajs_prop_*`, in the query or, for

@@ -9,7 +9,7 @@ import { warnOnce } from './values';
 /** The argument of the wrapping function; absent in the immutable file. */
 declare const SETTINGS: ServedSettings | undefined;
 
-type ServedSettings = LoadOptions & { writeKey?: string };
+type ServedSettings = LoadOptions & { writeKey?: string; global?: string };
 
 interface Stub extends Array<Call> {
   _writeKey?: string;
@@ -22,10 +22,10 @@ const globals = window as unknown as Record<string, Stub | Analytics | undefined
 const script = document.currentScript as HTMLScriptElement | null;
 const data: DOMStringMap = script?.dataset || {};
 
-/** The name the script tag gives (`data-global`, or as the peers spell it); old snippets give none. */
+/** The name the script tag gives (`data-global`, or as the peers spell it); old snippets give none, a bare tag leaves it to the source. */
 const name =
   data[Object.keys(data).find((attribute) => /^global/.test(attribute))!] ||
-  ((globals.analytics as Stub | undefined)?.invoked ? 'analytics' : 'tabard');
+  ((globals.analytics as Stub | undefined)?.invoked ? 'analytics' : SETTINGS?.global || 'tabard');
 
 const known = globals[name];
 const stub = (Array.isArray(known) ? known : []) as Stub;

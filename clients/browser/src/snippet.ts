@@ -9,43 +9,50 @@ type Stub = unknown[] & { [member: string]: unknown };
   const stub: Stub = (window[name] ||= []);
   if (stub.invoked || stub.initialized) return;
   stub.invoked = 1;
-  const later =
-    (method: string): Method =>
-    (...args) => {
-      if (window[name].initialized) return window[name][method](...args);
-      const link = document.querySelector('link[rel=canonical]');
-      if (/^(tr.*k|id|p|sc|g|al)/.test(method))
-        args.push({
-          __t: 'bpc',
-          c: link && link.getAttribute('href'),
-          p: location.pathname,
-          u: location.href,
-          s: location.search,
-          t: document.title,
-          r: document.referrer,
-          d: Date.now(),
-        });
-      stub.push([method, ...args]);
-      return stub;
-    };
+  const nothing = () => null;
+  const nobody: Stub = { id: nothing, anonymousId: nothing, logout: nothing, traits: () => ({}) } as never;
   (
-    'identify track page screen group alias ready on once off reset debug setAnonymousId addSourceMiddleware ' +
+    'identify track page screen group alias user ready on once off emit reset debug setAnonymousId addSourceMiddleware ' +
     'addDestinationMiddleware register trackLink trackClick trackForm trackSubmit optIn optOut flush'
   )
     .split(' ')
-    .forEach((method) => (stub[method] = later(method)));
-  const unknown = () => null;
-  stub.user = () => ({ id: unknown, anonymousId: unknown, traits: unknown });
+    .forEach((method) => {
+      nobody[method] = nothing;
+      stub[method] = (...args: unknown[]) => {
+        if (window[name].initialized) return window[name][method](...args);
+        if (/^(us|gr)/.test(method) && !args[0]) return nobody;
+        const called = new Promise((k) =>
+          stub.push([
+            method,
+            ...args,
+            {
+              __t: 'bpc',
+              c: document.querySelector('link[rel=canonical]')?.getAttribute('href'),
+              p: location.pathname,
+              u: location.href,
+              s: location.search,
+              t: document.title,
+              r: document.referrer,
+              d: Date.now(),
+              k,
+            },
+          ]),
+        );
+        return /^(on|off|em|de)/.test(method) ? stub : called;
+      };
+    });
   stub.load = (key: string, options?: unknown) => {
     const script = document.createElement('script');
-    const url = `__BASE__/v1/analytics-js/snippet/${key}/analytics.min.js`;
-    const types = window.trustedTypes;
+    let url: unknown = `__BASE__/v1/analytics-js/snippet/${key}/analytics.min.js`;
     stub._writeKey = key;
     stub._loadOptions = options;
-    script.async = true;
     script.dataset.global = name;
-    script.src = types ? types.createPolicy('tabard', { createScriptURL: () => url }).createScriptURL('') : url;
-    document.head.appendChild(script);
+    // Where there are no Trusted Types, or the page allows no policy of this name, the plain address has to do.
+    try {
+      url = window.trustedTypes!.createPolicy(name, { createScriptURL: (same: string) => same }).createScriptURL(url as string);
+    } catch {}
+    script.src = url as string;
+    document.head.append(script);
   };
   (stub.load as Method)('__KEY__', '__OPTIONS__');
   (stub.page as Method)();

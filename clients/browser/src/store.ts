@@ -1,10 +1,10 @@
 import type { Jar } from './cookies';
-import { attempt } from './values';
+import { attempt, parse, stringify } from './values';
 
 /** Where values may be kept: nowhere but in this page, in this tab, or in cookies and local storage. */
 export type Reach = 'none' | 'session' | 'all';
 
-const AREAS = { none: () => undefined, session: () => sessionStorage, all: () => localStorage };
+const AREAS = { none: undefined, session: 'sessionStorage', all: 'localStorage' } as const;
 
 /**
  * Values by name, kept as widely as the visitor and the browser allow. What storage refuses (denied, full)
@@ -14,10 +14,13 @@ const AREAS = { none: () => undefined, session: () => sessionStorage, all: () =>
 export const createStore = (jar: Jar, reach: () => Reach) => {
   const memory = new Map<string, string>();
 
+  /** Throws where there is none or the browser denies it. */
+  const area = (): Storage => window[AREAS[reach()]!];
+
   /** As it was stored by whoever: the reader checks the shape. */
   const local = (name: string): unknown => {
-    const text = memory.get(name) ?? attempt(() => AREAS[reach()]()!.getItem(name));
-    const parsed = attempt(() => [JSON.parse(text!)]);
+    const text = memory.get(name) ?? attempt(() => area().getItem(name));
+    const parsed = attempt(() => [parse(text!)]);
     // Older clients wrote bare strings here; all wrote null for what is not known.
     return parsed ? parsed[0] : text ?? null;
   };
@@ -25,10 +28,9 @@ export const createStore = (jar: Jar, reach: () => Reach) => {
   /** Null removes. What cannot be JSON changes nothing. */
   const setLocal = (name: string, value: unknown): void => {
     attempt(() => {
-      memory.set(name, JSON.stringify(value));
-      const area = AREAS[reach()]()!;
-      if (value === null) area.removeItem(name);
-      else area.setItem(name, memory.get(name)!);
+      memory.set(name, stringify(value));
+      if (value === null) area().removeItem(name);
+      else area().setItem(name, memory.get(name)!);
       memory.delete(name);
     });
   };

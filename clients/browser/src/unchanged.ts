@@ -6,6 +6,7 @@
 import { SENT } from './identity';
 import type { Store } from './store';
 import type { CallOptions, Ctx } from './types';
+import { stringify } from './values';
 
 const KNOWN_MS = 7 * 864e5;
 
@@ -13,26 +14,24 @@ export const createUnchanged = ({ local, setLocal }: Store, always: boolean | un
   /** The latest identify still on its way, and what it says. */
   let flying: [ctx: Ctx, print: string] | undefined;
 
-  const sent = (): [print: string, time: number, saved: number] => {
-    const { 0: print = '', 1: time = 0, 2: saved = 0 } = Object(local(SENT));
-    return [print, time, +saved || 0];
-  };
+  /** `[print, time, saved]`, or whatever else is stored there. */
+  const sent = (): { 0?: string; 1: number; 2: number } => Object(local(SENT));
 
   return {
     /** Calls left out so far. */
-    saved: (): number => sent()[2],
+    saved: (): number => sent()[2] || 0,
     /** Whether this identify is to be left out; if not, it is watched until it is settled. */
     leavesOut: (ctx: Ctx, { force, ...others }: CallOptions, writeKey: string): boolean => {
       const { userId, anonymousId, traits } = ctx.event;
-      const print = JSON.stringify([writeKey, userId, anonymousId, traits]);
-      const [known, time, saved] = sent();
+      const print = stringify([writeKey, userId, anonymousId, traits]);
+      const { 0: known, 1: time, 2: saved } = sent();
       // A time to come is of a clock that was wrong: it tells nothing.
       const age = Date.now() - time;
       const current = flying ? flying[1] : age >= 0 && age < KNOWN_MS && known;
       // With options (integrations, context) a call says more than its traits, and so does the next one without.
       const plain = !Object.keys(others)[0];
       ctx.suppressed = plain && !force && !always && current === print;
-      if (ctx.suppressed) setLocal(SENT, [known, time, saved + 1]);
+      if (ctx.suppressed) setLocal(SENT, [known, time, (saved || 0) + 1]);
       else {
         flying = plain ? [ctx, print] : undefined;
         if (!plain) setLocal(SENT, ['', 0, saved]);

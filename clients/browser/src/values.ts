@@ -12,7 +12,7 @@ export const dict = (value: unknown): Dict => (isPlainObject(value) ? value : {}
 
 /** The id as text, or null for anything that is no id. */
 export const asId = (value: unknown): string | null =>
-  isString(value) || typeof value === 'number' ? `${value}` || null : null;
+  isString(value) || Number.isFinite(value) ? `${value}` || null : null;
 
 /** A version 4 UUID; on plain http pages, where `crypto.randomUUID` is absent, 128 random bits. */
 export const uuid = (): string => crypto.randomUUID?.() || crypto.getRandomValues(new Uint32Array(4)).join('-');
@@ -22,7 +22,7 @@ export const attempt = <T>(action: () => T): T | undefined => {
   try {
     return action();
   } catch {
-    return undefined;
+    // The answer is: nothing.
   }
 };
 
@@ -34,6 +34,11 @@ export const parametersOf = (search: string, prefix: string): Dict<string> => {
   });
   return found;
 };
+
+export const { parse, stringify } = JSON;
+
+/** A copy of its own, as it goes over the wire. Throws for what cannot be JSON. */
+export const copy = <T>(value: T): T => parse(stringify(value));
 
 let warned = false;
 

@@ -179,7 +179,7 @@ inBrowser('a clicked link and a submitted form are tracked although the page goe
 inBrowser('context tells page, campaign, clicks asked for, language, zone, screen, agent and library', async ({ page, recorder }) => {
   await recorder.configure({ clickIds: ['gclid'] });
   recorder.page('/landing', '', { head: '<link rel="canonical" href="https://shop.example/canonical">' });
-  await page.goto(recorder.url('/landing?utm_campaign=spring&utm_source=news+letter&utm_bad=%E0%A4&gclid=g1&fbclid=f1&btid=b1#top'));
+  await page.goto(recorder.url('/landing?utm_campaign=spring&utm_source=news+letter&utm_bad=%E0%A4&gclid=g1&fbclid=f1#top'));
   const [message] = await recorder.untilAccepted(1);
   const { context } = message!;
   assert.equal(context.page.url.split('?')[0], 'https://shop.example/canonical');
@@ -188,14 +188,12 @@ inBrowser('context tells page, campaign, clicks asked for, language, zone, scree
   assert.equal(context.campaign.name, 'spring');
   assert.equal(context.campaign.source, 'news letter');
   assert.deepEqual(context.campaign.clickIds, { gclid: 'g1' });
-  assert.deepEqual(context.referrer, { id: 'b1', type: 'dataxu' });
   assert.deepEqual([context.locale, context.timezone], ['de-CH', 'Europe/Zurich']);
   assert.ok(context.screen.width > 0 && context.userAgent.includes('Chrome') && context.userAgentData.brands);
   assert.equal(context.library.name, 'tabard.js');
 
   await page.goto(recorder.url('/landing'));
   const [, later] = await recorder.untilAccepted(2);
-  assert.deepEqual(later!.context.referrer, { id: 'b1', type: 'dataxu' });
   assert.equal(later!.context.campaign, undefined);
 });
 
@@ -237,4 +235,37 @@ inBrowser('spa: one page call per changed path or query, with its title and the 
     ['/', '', 'Two'],
   ]);
   assert.equal(messages[1]!.context.page.previousUrl, recorder.url('/'));
+});
+
+inBrowser('identify and group refuse what cannot be JSON and an id that went wrong, that call alone', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  const reasons = await page.evaluate(`(async () => {
+    const ring = {}; ring.self = ring;
+    const calls = [
+      tabard.identify('u1', { ring }), tabard.identify({ big: 1n }), tabard.identify(NaN, { a: 1 }), tabard.group('g1', { ring }),
+      tabard.group(NaN, { a: 1 }), tabard.track(''), tabard.track(NaN), tabard.track('x', { ring }),
+    ];
+    tabard.user().traits({ ring });
+    return (await Promise.all(calls)).map(({ reason }) => reason);
+  })()`);
+  assert.deepEqual(reasons, Array(8).fill('invalid'));
+  await page.evaluate(`tabard.identify('u2', { b: 1 }); tabard.group('g2', { c: 1 }); tabard.track('after')`);
+  const [, identify, group, track] = await recorder.untilAccepted(4);
+  assert.deepEqual([identify!.userId, identify!.traits], ['u2', { b: 1 }]);
+  assert.deepEqual([group!.groupId, group!.traits, track!.event], ['g2', { c: 1 }, 'after']);
+});
+
+inBrowser('before the script is there calls give promises of their outcome, user() and group() answer, listeners chain', async ({ page, recorder }) => {
+  recorder.page('/', `
+    window.early = [
+      tabard.user().id(), tabard.user().anonymousId(), tabard.user().traits(), tabard.group().traits(), tabard.group().id(),
+      tabard.user().logout(), tabard.user().reset(), tabard.user().identify('x'), tabard.on('x', () => {}).once('y', () => {}) === tabard, tabard.emit('z') === tabard,
+    ];
+    window.outcome = Promise.all([tabard.track('early').then(({ delivered, event }) => [delivered, event.event]), tabard.identify('u1').then(({ event }) => event.userId), tabard.ready().then(() => 'ready')]);`);
+  await page.goto(recorder.url());
+  await started(page);
+  assert.deepEqual(await page.evaluate('early'), [null, null, {}, {}, null, null, null, null, true, true]);
+  assert.deepEqual(await page.evaluate('outcome'), [[true, 'early'], 'u1', 'ready']);
 });

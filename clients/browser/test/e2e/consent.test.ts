@@ -88,3 +88,25 @@ inBrowser('Global Privacy Control makes a visitor undecided, unless the site ove
   await page.reload();
   await recorder.untilAccepted(1);
 });
+
+inBrowser('optOut ends what is on its way: it is not tried again, nor sent after a middleware, also not after optIn', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  recorder.fault = () => ({ status: 500, delayMs: 300 });
+  const reasons = page.evaluate(`Promise.all([tabard.track('flying'), new Promise((done) => setTimeout(() => {
+    tabard.addSourceMiddleware(async ({ payload, next }) => { await new Promise((go) => setTimeout(go, 400)); next(payload); });
+    done(tabard.track('in the pipeline'));
+  }, 100))]).then((all) => all.map(({ reason }) => reason))`);
+  await recorder.until(() => recorder.sent().some(({ event }) => event === 'flying'), 'the first try');
+  await page.waitForTimeout(150);
+  await page.evaluate('tabard.optOut()');
+  assert.deepEqual(await reasons, ['consent', 'consent']);
+  recorder.fault = undefined;
+  await page.evaluate('tabard.optIn()');
+  await page.evaluate(`tabard.track('again')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'again'), 'the track after opting in again');
+  await page.waitForTimeout(1200);
+  assert.deepEqual(recorder.sent().filter(({ type }) => type === 'track').map(({ event }) => event), ['flying', 'again']);
+});

@@ -178,3 +178,23 @@ inBrowser('a clock that is set back during a pause does not lengthen it', async 
   await page.evaluate(`{ const { now } = Date; Date.now = () => now() - 36e5 }`);
   await recorder.untilAccepted(1);
 });
+
+inBrowser('a burst of more than the queue holds is sent before anything is dropped', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  await page.evaluate(`for (let n = 0; n < 2500; n++) tabard.track('n', { n })`);
+  await recorder.untilAccepted(2501, 15_000);
+});
+
+inBrowser('a collector that does not answer ten times in a row is told once in the console, and the message stays', async ({ page, recorder, lines }) => {
+  recorder.page('/');
+  await page.addInitScript(`{ const { setTimeout: later } = window; window.setTimeout = (run, ms, ...rest) => later(run, ms >= 350 && ms <= 75e3 ? 1 : ms, ...rest); const { now } = performance; performance.now = () => now.call(performance) * 1e5; }`);
+  recorder.fault = () => ({ status: 503 });
+  await page.goto(recorder.url());
+  await recorder.until(() => recorder.calls().length >= 14, 'many tries', 10_000);
+  assert.equal(lines.filter((line) => line.includes('[tabard]')).length, 1, lines.join());
+  recorder.fault = undefined;
+  await recorder.untilAccepted(1);
+});

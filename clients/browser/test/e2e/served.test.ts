@@ -124,3 +124,26 @@ inBrowser('a second inclusion of the snippet changes nothing', async ({ page, re
   assert.equal(recorder.accepted().length, 1);
   assert.deepEqual(lines.filter((line) => line.startsWith('error')), []);
 });
+
+for (const global of ['tabard', 'cioanalytics'])
+  inBrowser(`the Trusted Types policy bears the name of the global ${global}`, async ({ page, recorder, lines }) => {
+    const policy = `script-src 'self' 'unsafe-inline'; require-trusted-types-for 'script'; trusted-types ${global}`;
+    recorder.page('/', '', { snippet: recorder.snippet(global), headers: { 'content-security-policy': policy } });
+    await page.goto(recorder.url());
+    await recorder.untilAccepted(1);
+    assert.deepEqual(lines.filter((line) => !line.includes('favicon')), []);
+  });
+
+inBrowser('a page whose policies are others, and which does not require Trusted Types, loads the client all the same', async ({ page, recorder, lines }) => {
+  recorder.page('/', '', { headers: { 'content-security-policy': `script-src 'self' 'unsafe-inline'; trusted-types other` } });
+  await page.goto(recorder.url());
+  await recorder.untilAccepted(1);
+  assert.deepEqual(lines.filter((line) => line.startsWith('error: ')).filter((line) => line.includes('TypeError')), []);
+});
+
+inBrowser('the source names the global of a bare tag', async ({ page, recorder }) => {
+  await recorder.configure({ global: 'cioanalytics' });
+  recorder.page('/', '', { snippet: '', head: `<script async src="/analytics.js/v1/${recorder.writeKey}/analytics.min.js"></script>` });
+  await page.goto(recorder.url());
+  await page.waitForFunction(`window.cioanalytics && window.cioanalytics.initialized`);
+});

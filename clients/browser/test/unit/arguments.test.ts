@@ -35,7 +35,9 @@ test('track takes a name or a whole message', () => {
     [[{ event: 'e', properties: A }], 'e', A, {}, undefined],
     [[{ event: 'e', properties: A }, B, callback], 'e', A, B, callback],
     [['e', [1]], 'e', {}, {}, undefined],
-    [[], undefined, {}, {}, undefined],
+    [[''], null, {}, {}, undefined],
+    [[NaN], null, {}, {}, undefined],
+    [[], null, {}, {}, undefined],
   ];
   for (const [args, event, properties, options, given] of cases)
     assert.deepEqual(resolveTrack(args), { event, properties, options, callback: given }, JSON.stringify(args));
