@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tabard.testing.installation import Installation, eventually, running
+from tabard.testing.installation import Installation, eventually, is_alive, running
 
 pytestmark = pytest.mark.e2e
 
@@ -45,14 +45,6 @@ def pid_of(installation: Installation, name: str) -> int:
     text = (installation.data / "run" / f"{name}.json").read_text("utf-8")
     pid: int = json.loads(text)["pid"]
     return pid
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def identify(user: str) -> dict[str, Any]:

@@ -127,6 +127,15 @@ def _stop(process: subprocess.Popen[str]) -> None:
         raise AssertionError(f"tabard serve did not stop within {STOP_S} s of SIGTERM") from None
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def eventually(ask: Callable[[], T], *, within_s: float = 15.0) -> T:
     """The first truthy answer of `ask`, asked every 50 ms; the last answer once the time is over."""
     deadline = time.monotonic() + within_s

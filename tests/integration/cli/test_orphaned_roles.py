@@ -16,7 +16,7 @@ from tabard.compose.first_start import open_or_make
 from tabard.compose.role_status import SUPERVISOR_PID, beat_age_s, running_roles
 from tabard.compose.running import running_role
 from tabard.storage.sqlite.installation import Installation
-from tabard.testing.installation import eventually
+from tabard.testing.installation import eventually, is_alive
 
 PARENT = f"""
 import os, subprocess, sys, time
@@ -83,11 +83,3 @@ def ready_roles(data: Path) -> dict[str, Any]:
 def restarts(data: Path) -> dict[str, int]:
     told = json.loads((data / "run" / "supervisor.json").read_text("utf-8"))
     return {each["name"]: each["restarts"] for each in told["roles"]}
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
