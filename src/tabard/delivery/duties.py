@@ -193,8 +193,8 @@ async def prune(deliverer: Deliverer) -> None:
 async def erase(deliverer: Deliverer) -> None:
     """Forgets attempts and dead letters of people who were deleted, and of messages that are no longer kept.
 
-    Also those of ended replays and removed destinations. They are gone from the bytes on disk too, unless readers stay in
-    the way for seconds: then the next time.
+    Also those of ended replays and removed destinations. They are gone from the bytes on disk too, unless readers stay
+    in the way for seconds: then the next time.
     """
     for state in await deliverer.in_store(deliverer.deps.deliveries.consumers):
         consumer = deliverer.served(state.id)

@@ -38,10 +38,11 @@ class _Found:
 
 
 class Erasures:
-    """The duty of one deliverer; call `tell` every few seconds."""
+    """The duty of one deliverer; call `tell` every few seconds. After `stop` is set nothing more is asked."""
 
-    def __init__(self, deliverer: Deliverer) -> None:
+    def __init__(self, deliverer: Deliverer, stop: asyncio.Event) -> None:
         self._deliverer = deliverer
+        self._stop = stop
         self._deliveries = deliverer.deps.deliveries
         self._cursors: dict[str, dict[int, int]] = {}
 
@@ -60,6 +61,8 @@ class Erasures:
             lambda: self._deliveries.erasures(ErasureState.ASKED, destination, _PAGE, due=now_ms)
         )
         for erasure in due:
+            if self._stop.is_set():
+                return
             outcome = await outlet.erase(subjects_of(erasure.people))
             await self._ended(erasure, outcome)
             if outcome.verdict in (Verdict.RETRY, Verdict.CREDENTIALS):

@@ -24,7 +24,7 @@ COUNT_S: Final = 5.0
 async def run(deps: Deps, stop: asyncio.Event) -> None:
     """Delivers until `stop` is set; then lets what is under way finish, and commits."""
     deliverer = Deliverer(deps, stop)
-    erasures = Erasures(deliverer)
+    erasures = Erasures(deliverer, stop)
     bookkeeping = Bookkeeping(deliverer)
     await deliverer.start()
 

@@ -29,7 +29,7 @@ class Running:
         self.store = store
         self.reader = reader
         self.bookkeeping = Bookkeeping(deliverer)
-        self.erasures = Erasures(deliverer)
+        self.erasures = Erasures(deliverer, asyncio.Event())
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
         """Waits until the condition holds; fails with a timeout otherwise."""

@@ -1,5 +1,6 @@
 """A whole deliverer sends to a vendor that fails in every way: all arrives, nothing twice where the vendor can tell."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,7 @@ from tabard.clock import SystemClock
 from tabard.delivery import deliverer
 from tabard.delivery.dead_letter import dead_letters
 from tabard.delivery.egress import Egress, EgressRules
+from tabard.delivery.erasures import Erasures
 from tabard.delivery.orders import Resend, place
 from tabard.delivery.trace import Tracing, trace
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
@@ -189,3 +191,17 @@ async def test_a_deletion_that_goes_out_as_an_action_is_not_asked_for_twice(api:
         [traced] = trace(message.message_id, tracing)
     assert traced["erasure"]["state"] == "by_action"
     assert len(api.received) == 1
+
+
+async def test_told_to_stop_a_deliverer_asks_for_no_further_erasure(api: TrackApi, running: Deliver) -> None:
+    messages = with_deletions(MemoryMessages(), *(deletion(at, f"user:u{at}") for at in range(3)))
+    async with running(messages) as one:
+        stop = asyncio.Event()
+        erasures = Erasures(one.deliverer, stop)
+        await erasures.tell()
+        assert one.reader.erasure_books("d1")["pending"] == 3
+        await asyncio.sleep(1.6)
+        stop.set()
+        await erasures.tell()
+        assert one.reader.erasure_books("d1")["pending"] == 3
+    assert api.received == []
