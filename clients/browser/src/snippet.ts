@@ -7,7 +7,8 @@ type Stub = unknown[] & { [member: string]: unknown };
 
 ((window: Window & { [name: string]: any }, document: Document, name: string) => {
   const stub: Stub = (window[name] ||= []);
-  if (stub.invoked || stub.initialized) return;
+  // Here a second time, be it queue or client.
+  if (stub.on) return;
   stub.invoked = 1;
   const nothing = () => null;
   const nobody: Stub = { id: nothing, anonymousId: nothing, logout: nothing, traits: () => ({}) } as never;

@@ -4,8 +4,8 @@ export type Dict<T = unknown> = Record<string, T>;
 
 export type MessageType = 'identify' | 'track' | 'page' | 'screen' | 'group' | 'alias';
 
-/** Traits with a meaning of their own; any other key is allowed. Both spellings are understood by the server. */
-export interface UserTraits extends Dict {
+/** Traits with a meaning of their own. */
+export interface ReservedTraits {
   address?: { city?: string; country?: string; postalCode?: string; state?: string; street?: string };
   age?: number;
   avatar?: string;
@@ -24,6 +24,12 @@ export interface UserTraits extends Dict {
   username?: string;
   website?: string;
 }
+
+/** Reserved traits and any others. Both spellings are understood by the server. */
+export type UserTraits = ReservedTraits & Dict;
+
+/** Values of any type of the site's own, interfaces too; what is reserved has its own type. */
+type Traits = UserTraits | (object & ReservedTraits);
 
 /** Per-call options. A key not listed here is moved into the message's `context`. */
 export interface CallOptions extends Dict {
@@ -157,7 +163,7 @@ export interface LoadOptions {
 
 export interface WholeTrack {
   event: string;
-  properties?: Dict;
+  properties?: object;
 }
 
 export type Elements = Element | null | ArrayLike<Element>;
@@ -168,15 +174,20 @@ export interface Analytics {
   readonly VERSION: string;
   readonly initialized: true;
 
-  identify(id?: Id, traits?: UserTraits | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
-  identify(id: Id, traits: UserTraits | null, callback: Callback): Promise<Ctx>;
   identify(id: Id, callback: Callback): Promise<Ctx>;
-  identify(traits?: UserTraits | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
-  identify(traits: UserTraits, callback: Callback): Promise<Ctx>;
+  identify(id: Id, traits: Traits | null, callback: Callback): Promise<Ctx>;
+  identify(
+    id?: Id,
+    traits?: Traits | null,
+    options?: CallOptions | null,
+    callback?: Callback,
+  ): Promise<Ctx>;
+  identify(traits: Traits, callback: Callback): Promise<Ctx>;
+  identify(traits: Traits, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
 
-  track(event: string, properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
-  track(event: string, properties: Dict | null, callback: Callback): Promise<Ctx>;
   track(event: string, callback: Callback): Promise<Ctx>;
+  track(event: string, properties: object | null, callback: Callback): Promise<Ctx>;
+  track(event: string, properties?: object | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
   track(message: WholeTrack, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
   track(message: WholeTrack, callback: Callback): Promise<Ctx>;
 
@@ -184,9 +195,10 @@ export interface Analytics {
   screen: PageCall;
 
   group(): Group;
-  group(id: Id, traits?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
-  group(id: Id, traits: Dict | null, callback: Callback): Promise<Ctx>;
-  group(traits: Dict, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
+  group(id: Id, callback: Callback): Promise<Ctx>;
+  group(id: Id, traits: object | null, callback: Callback): Promise<Ctx>;
+  group(id: Id, traits?: object | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
+  group(traits: object, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
 
   alias(to: Id, from?: Id, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
   alias(to: Id, options: CallOptions, callback?: Callback): Promise<Ctx>;
@@ -221,20 +233,24 @@ export interface Analytics {
   push(call: [string, ...unknown[]]): unknown;
 }
 
+/**
+ * One string is the name. null skips a place of category, name, properties, options: to give options without properties
+ * write `page('Name', {}, options)`, since `page('Name', null, x)` reads x as properties, as with the peers.
+ */
 export interface PageCall {
+  (callback: Callback): Promise<Ctx>;
+  (name: string, callback: Callback): Promise<Ctx>;
+  (category: string | null, name: string | null, callback: Callback): Promise<Ctx>;
+  (category: string | null, name: string | null, properties: object | null, callback: Callback): Promise<Ctx>;
+  (name: string, properties: object, callback: Callback): Promise<Ctx>;
+  (properties: object, callback: Callback): Promise<Ctx>;
   (
     category?: string | null,
     name?: string | null,
-    properties?: Dict | null,
+    properties?: object | null,
     options?: CallOptions | null,
     callback?: Callback,
   ): Promise<Ctx>;
-  (category: string | null, name: string | null, properties: Dict | null, callback: Callback): Promise<Ctx>;
-  (category: string | null, name: string | null, callback: Callback): Promise<Ctx>;
-  (name: string, properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
-  (name: string, properties: Dict | null, callback: Callback): Promise<Ctx>;
-  (name: string, callback: Callback): Promise<Ctx>;
-  (properties?: Dict | null, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
-  (properties: Dict, callback: Callback): Promise<Ctx>;
-  (callback: Callback): Promise<Ctx>;
+  (name: string, properties: object, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
+  (properties: object, options?: CallOptions | null, callback?: Callback): Promise<Ctx>;
 }

@@ -33,10 +33,28 @@ export const documentedForms = async (): Promise<void> => {
   instance.optOut();
   void [groupId, anonymousId];
 
+  interface Shopper {
+    email: string;
+    colour?: string;
+  }
+  interface Order {
+    total: number;
+  }
+  const [shopper, order]: [Shopper, Order] = [{ email: 'a@example.com' }, { total: 1 }];
+  await analytics.identify('u', shopper);
+  await analytics.identify(shopper, (ctx) => void ctx.delivered);
+  await analytics.identify('u', (ctx) => void ctx.delivered);
+  await analytics.identify('u', { colour: 'red', email: 'a@example.com' }, (ctx) => void ctx.delivered);
+  await analytics.track('e', order, (ctx) => void ctx.delivered);
+  await analytics.page('n', order, { context: { a: 1 } });
+  await analytics.group('g', order);
+
   // @ts-expect-error an event needs a name
   await analytics.track();
   // @ts-expect-error destinations do not run in the browser
   await analytics.register({ name: 'p', type: 'destination' });
   // @ts-expect-error an address is no text
   await analytics.identify('u', { address: 'Bern' });
+  // @ts-expect-error after a name null skips the category: what follows are properties, and then options
+  await analytics.page('n', null, {}, {}, {});
 };

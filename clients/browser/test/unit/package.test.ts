@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { AnalyticsBrowser } from '../../src/index';
+
+const ROOT = join(import.meta.dirname, '../..');
 
 test('imported on a server it touches nothing, and every call ends at once, unsent', async () => {
   const analytics = AnalyticsBrowser.load({ writeKey: 'wk', host: 'https://events.example' });
@@ -15,7 +19,29 @@ test('imported on a server it touches nothing, and every call ends at once, unse
 });
 
 test('the package has no runtime dependency', () => {
-  const manifest = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as Record<string, unknown>;
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
   assert.equal(manifest.dependencies, undefined);
-  assert.ok(existsSync(join(import.meta.dirname, '../../package-lock.json')));
+  assert.ok(existsSync(join(ROOT, 'package-lock.json')));
 });
+
+for (const resolution of ['bundler', 'node16', 'nodenext'])
+  test(`the packed package has its types under moduleResolution ${resolution}`, { timeout: 120_000 }, () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tabard-pack-'));
+    const installed = join(folder, 'node_modules/tabard-browser');
+    try {
+      const [{ filename, files }] = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT, encoding: 'utf8' })) as [
+        { filename: string; files: { path: string }[] },
+      ];
+      assert.deepEqual(files.map(({ path }) => path).sort(), ['README.md', 'dist/index.d.ts', 'dist/index.js', 'package.json']);
+      mkdirSync(installed, { recursive: true });
+      execFileSync('tar', ['xzf', join(folder, filename), '-C', installed, '--strip-components=1']);
+      writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
+      writeFileSync(join(folder, 'site.ts'), readFileSync(join(ROOT, 'test/types.ts'), 'utf8').replace('../src/index', 'tabard-browser'));
+      const module = resolution === 'bundler' ? 'esnext' : resolution;
+      const options = ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom', '--module', module, '--moduleResolution', resolution];
+      const { status, stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), [...options, 'site.ts'], { cwd: folder, encoding: 'utf8' });
+      assert.equal(status, 0, stdout);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
