@@ -60,4 +60,4 @@ lock: ## Renew requirements/*.txt (hashes, no addresses; needs uv); what runs is
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 
 clean: ## Remove .venv and caches (data/ stays)
-	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis
