@@ -244,9 +244,12 @@ class World:
 
     def group_traits(self) -> dict[str, dict[str, Any]]:
         newest: dict[tuple[str, str], tuple[Stamp, Any]] = {}
-        for event in self.live:
-            group = text_of(event.get("groupId"))
+        for event in self.events:
+            group, who = text_of(event.get("groupId")), subject(event)
             if event["type"] != "group" or group is None:
+                continue
+            # Without a person a group call is about its group, and as alive as that.
+            if self.dead(who or f"group:{group}", self.stamp(event)[0]):
                 continue
             for spelling, value in (event.get("traits") or {}).items():
                 key = SPELLING.get(spelling, spelling)

@@ -29,7 +29,8 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):
-    """What one message asserts, with its identifiers as text. Without a subject it has no effect (A5).
+    """What one message asserts, with its identifiers as text. Without a subject it has no effect (A5), but for a group
+    call: that writes the traits of its group all the same (wire.md §2.1).
 
     `traits`: of the subject (identify) or of `group` (group), under one spelling. `inside`: joins or leaves `group`.
     `previous`: the identifiers an alias may mean by its previousId; they link with the subject once seen.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import permutations
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -115,6 +116,51 @@ def test_a_reader_in_the_way_only_delays_the_wiping(tmp_path: Path) -> None:
     reader.execute("ROLLBACK")
     assert engine.store.wipe()
     assert b"secret-event" not in on_disk(engine.path)
+    engine.close()
+
+
+GROUP_ALONE = [
+    call("group", "g1", 1, groupId="acme", traits={"plan": "hidden", "old": 1}),
+    call("track", "g2", 2, userId="admin", event="Object Deleted", properties={"objectId": "acme"}),
+    call("group", "g3", 3, groupId="acme", traits={"plan": "free"}),
+    call("group", "g4", 4, userId="ann", groupId="acme", traits={"seats": 2}),
+    call("group", "g5", 5, groupId="acme", anonymousId="null", traits={"plan": "pro"}),
+]
+
+
+def test_a_group_call_without_a_person_writes_its_groups_traits_in_any_order_and_no_profile(tmp_path: Path) -> None:
+    digests = set()
+    for number, events in enumerate(permutations(GROUP_ALONE)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        engine = Engine(folder)
+        engine.feed(events, batch=1 + number % 3)
+        engine.settle(erase=number % 2 == 0)
+        # A retry that is a little earlier changes nothing.
+        engine.feed([{**GROUP_ALONE[4], "timestamp": "2024-05-01T12:00:04.500Z"}])
+        engine.settle(erase=True)
+        state = engine.state()
+        assert state["groups"] == {"acme": {"plan": "pro", "seats": 2}}
+        assert [profile["canonical"] for profile in state["profiles"]] == ["user:ann"]
+        digests.add(engine.digest())
+        dead = {one.message_id for one in engine.messages().read(0, 0, 10) if engine.messages().is_dead(one)}
+        assert dead == {"g1"}
+        assert engine.store.wipe()
+        assert b"hidden" not in on_disk(engine.path)
+        if number == 0:
+            engine.store.rebuild()
+            assert engine.digest() in digests
+        engine.close()
+    assert len(digests) == 1
+
+
+def test_an_earlier_copy_of_a_group_call_without_a_person_gives_way_to_what_it_overtook(tmp_path: Path) -> None:
+    late = call("group", "g9", 9, groupId="acme", traits={"plan": "late"})
+    engine = Engine(tmp_path)
+    engine.feed([late, call("group", "g8", 8, groupId="acme", traits={"plan": "middle"})])
+    assert engine.state()["groups"] == {"acme": {"plan": "late"}}
+    engine.feed([{**late, "timestamp": "2024-05-01T12:00:07.000Z"}])
+    assert engine.state()["groups"] == {"acme": {"plan": "middle"}}
     engine.close()
 
 

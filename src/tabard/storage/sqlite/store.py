@@ -229,14 +229,15 @@ class SqliteStore:
                 named.changed = True
         changed = self.facts.apply(entry)
         if changed is None:
-            self._bury(entry.subject, entry.t)
+            self._bury(entry)
             return
         self._books.use(entry, new, changed)
 
-    def _bury(self, subject: Node | None, t: int) -> None:
+    def _bury(self, entry: Entry) -> None:
         """Lets the body of a message go that a delete made dead before it came."""
-        if subject is not None and self.facts.deleted(subject, t):
-            self.database.execute(SQL["mark_erasure"], (subject.id,))
+        about = entry.about
+        if about is not None and self.facts.deleted(about, entry.t):
+            self.database.execute(SQL["mark_erasure"], (about.id,))
 
     def _improve(self, copies: Copies, better: Resolved) -> None:
         """A copy that is smaller than the stored message takes its place, at its position (A1)."""
@@ -248,9 +249,17 @@ class SqliteStore:
         self.archive.replace(row, timestamp=t, body=encoded_body(better.message) if row.body else b"")
         if row.flags & MessageFlag.CONTROL:
             self._restate(row, better)
-        elif entry.subject is not None:
+            return
+        if entry.subject is not None:
             self._retime(entry, entry.subject, t)
-            self._bury(entry.subject, t)
+        elif entry.about is not None and self._may_change(entry.about, row):
+            self._rebuild.add(entry.about)
+        entry.t = t
+        self._bury(entry)
+
+    def _may_change(self, group: Node, row: Row) -> bool:
+        """Whether a smaller time of a group call that names no person can change the group's traits."""
+        return bool(group.flags & CONTROLLED) or self.facts.registers(group).holds(row.position)
 
     def _retime(self, entry: Entry, subject: Node, t: int) -> None:
         """The same call with a smaller time: min for seen, claims and edges; anew only what this message held."""
@@ -287,7 +296,7 @@ class SqliteStore:
             roles = entry.roles()
             flags |= entry.flags()
             self._rebuild.update(self.nodes.get(text) for text in texts_of(reading.fact))
-            self._bury(entry.subject, entry.t)
+            self._bury(entry)
         links = self.archive.relink(row, roles)
         self.archive.unerase(row)
         kind = TYPE_CODES[message.type]

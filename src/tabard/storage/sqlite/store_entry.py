@@ -14,6 +14,7 @@ TYPES: Final = (*CALL_TYPES, CONTROL)
 """The types of messages; a row holds the index."""
 TYPE_CODES: Final = {name: code for code, name in enumerate(TYPES)}
 IDENTIFY: Final = "identify"
+GROUP: Final = "group"
 
 
 class Role(IntFlag):
@@ -104,6 +105,11 @@ class Entry:
     def held(self) -> tuple[int, str, int]:
         """The entry as holder of a register."""
         return self.t, self.m, self.position
+
+    @property
+    def about(self) -> Node | None:
+        """Whose life and death are the fact's: its subject's; of a group call that names no person, the group's."""
+        return self.group if self.subject is None and self.type == GROUP else self.subject
 
     def roles(self) -> dict[Node, int]:
         """Node → roles, of all identifiers mentioned."""

@@ -36,7 +36,7 @@ class Eraser:
         fading = {node}
         for row in list(self._archive.mentioning(node)):
             entry = self._archive.entry(row)
-            if entry.subject is node and self._facts.deleted(node, entry.t):
+            if entry.about is node and self._facts.deleted(node, entry.t):
                 self._archive.erase(row)
                 fading.update(entry.roles())
         for one in fading:

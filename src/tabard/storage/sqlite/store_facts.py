@@ -8,7 +8,7 @@ import apsw
 from tabard.identity.controls import EVERYTHING, Switch, dead, severed
 from tabard.identity.rules import Rules, as_claim
 from tabard.profiles.registers import Held, Registers
-from tabard.storage.sqlite.store_entry import IDENTIFY, Entry
+from tabard.storage.sqlite.store_entry import GROUP, IDENTIFY, Entry
 from tabard.storage.sqlite.store_keys import SQL, ids
 from tabard.storage.sqlite.store_nodes import (
     CONTROLLED,
@@ -90,9 +90,12 @@ class Facts:
 
     def apply(self, entry: Entry) -> bool | None:
         """Applies a fact: whether a value changed. None if it is dead, or nobody's: then it contributes nothing."""
-        subject = entry.subject
-        if subject is None or self.dead(subject, entry.t):
+        about, subject = entry.about, entry.subject
+        if about is None or self.dead(about, entry.t):
             return None
+        if subject is None:
+            self.write_group(about, entry)
+            return False
         changed = self.count(entry, subject)
         for node in (entry.device, entry.email):
             if node is not None and not node.flags & SEEN and not self.dead(node, entry.t):
@@ -196,7 +199,7 @@ class Facts:
             name = group.text.removeprefix("group:")
             changed = self._held(subject).place(entry.held, name, entry.inside) or changed
             self._written.add(subject.id)
-            if entry.type == "group" and entry.traits:
+            if entry.type == GROUP and entry.traits:
                 self._held(group).write(entry.held, entry.traits)
                 self._written.add(group.id)
         return changed

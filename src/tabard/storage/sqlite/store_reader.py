@@ -13,7 +13,7 @@ from tabard.message.types import CONTROL, Message, StoredMessage, Trust
 from tabard.message.types import position as packed
 from tabard.storage.interface import Deletion
 from tabard.storage.sqlite.database import connect
-from tabard.storage.sqlite.store_entry import TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_entry import GROUP, TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_facts import switches_of
 from tabard.storage.sqlite.store_keys import SQL, KeyTable, message_key
 from tabard.storage.sqlite.store_messages import Sources, message_name, one
@@ -179,10 +179,10 @@ def row_is_dead(database: apsw.Connection, row: Row) -> bool:
     if row.flags & MessageFlag.CONTROL:
         return False
     links = decode_links(row.links)
-    for at in range(2, len(links), 3):
-        if links[at] & Role.SUBJECT:
-            subject = links[at + 1]
-            if not one(database, SQL["node_flags"], subject)[0] & CONTROLLED:
-                return False
-            return dead(switches_of(database, subject), row.timestamp)
-    return False
+    mentioned = [(links[at], links[at + 1]) for at in range(2, len(links), 3)]
+    about = next((node for role, node in mentioned if role & Role.SUBJECT), None)
+    if about is None and TYPES[row.type] == GROUP:
+        about = next((node for role, node in mentioned if role & Role.GROUP), None)
+    if about is None or not one(database, SQL["node_flags"], about)[0] & CONTROLLED:
+        return False
+    return dead(switches_of(database, about), row.timestamp)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tabard.identity.identifiers import Kind
 from tabard.profiles.registers import Registers
-from tabard.storage.sqlite.store_entry import Entry, MessageFlag, Row
+from tabard.storage.sqlite.store_entry import GROUP, Entry, MessageFlag, Row
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_messages import Archive
 from tabard.storage.sqlite.store_nodes import CONTROLLED, SEEN, Node
@@ -37,7 +37,7 @@ class Rebuilder:
             if entry.subject in nodes and entry.subject is not None:
                 self._facts.count(entry, entry.subject)
             self._facts.link(entry, only=nodes)
-            if entry.type == "group" and entry.group in nodes and entry.group is not None:
+            if entry.type == GROUP and entry.group in nodes and entry.group is not None:
                 self._facts.write_group(entry.group, entry)
         for node, old in kept.items():
             self._keep_purged(node, old, rows)
@@ -83,7 +83,7 @@ class Rebuilder:
         return rows
 
     def _lives(self, entry: Entry) -> bool:
-        return entry.subject is not None and not self._facts.dead(entry.subject, entry.t)
+        return entry.about is not None and not self._facts.dead(entry.about, entry.t)
 
     def _clear(self, node: Node) -> Registers:
         self._facts.unlink(node)
@@ -129,10 +129,10 @@ class Rebuilder:
             if self._facts.release(group, positions):
                 for entry in map(self._archive.entry, self._rows((group,)).values()):
                     # A message keeps its place in the chain of a group that a better copy of it no longer names.
-                    if entry.group is group and entry.type == "group" and self._lives(entry):
+                    if entry.group is group and entry.type == GROUP and self._lives(entry):
                         self._facts.write_group(group, entry)
         for entry in own:
-            if entry.type == "group" and entry.group is not None and self._lives(entry):
+            if entry.type == GROUP and entry.group is not None and self._lives(entry):
                 self._facts.write_group(entry.group, entry)
 
 
