@@ -30,8 +30,21 @@ def free_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+def refuse_busy_port() -> None:
+    """Ends with one line where somebody else listens on the shop's port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError as problem:
+            sys.exit(
+                f"demo: port_in_use: port {PORT} is taken ({problem.strerror}); choose another: DEMO_PORT=7073 make demo"
+            )
+
+
 def main() -> None:
     """Runs until Ctrl-C; data and processes go with it."""
+    refuse_busy_port()
     with tempfile.TemporaryDirectory(prefix="tabard-demo-") as folder:
         data = Path(folder) / "data"
         os.environ.setdefault("XDG_STATE_HOME", folder)

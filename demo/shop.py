@@ -10,10 +10,17 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from tabard.collector.browser_assets import snippet
-from tabard_client import AsgiIdentity, Client, identity_from_request, set_user
+from tabard_client import (
+    AsgiIdentity,
+    AsyncClient,
+    clear_identity_cookies,
+    identity_from_request,
+    set_identity_cookies,
+    set_user,
+)
 
 PAGE = (Path(__file__).parent / "page.html").read_text("utf-8")
 
@@ -23,7 +30,7 @@ class Tabard:
 
     def __init__(self, collector: str, web: str, browser_key: str, server_key: str, admin_token: str) -> None:
         self.collector, self.web, self.browser_key, self.admin_token = collector, web, browser_key, admin_token
-        self.client = Client(server_key, collector)
+        self.client = AsyncClient(server_key, collector)
 
 
 def create_shop(tabard: Tabard) -> FastAPI:
@@ -38,16 +45,27 @@ def create_shop(tabard: Tabard) -> FastAPI:
         )
 
     @shop.post("/order")
-    async def order(request: Request) -> dict[str, Any]:
-        """Registers the customer and sells one pair of shoes. The browser's anonymousId is bound by the middleware."""
+    async def order(request: Request, response: Response) -> dict[str, Any]:
+        """Registers the customer, logs them in and sells one pair of shoes. The browser's anonymousId is bound by the
+        middleware; by the cookie the browser client goes on as this customer."""
         form = await request.json()
         customer = f"cust-{secrets.token_hex(3)}"
         set_user(customer)
-        tabard.client.identify(
+        set_identity_cookies(response, user_id=customer, secure=False)
+        await tabard.client.identify(
             traits={"email": str(form["email"]), "first_name": str(form["name"]), "plan": "customer"}
         )
-        tabard.client.track(event="Order Completed", properties={"revenue": 89.5, "currency": "EUR", "sku": "SHOE-1"})
-        return {"customer": customer, "unsent": tabard.client.flush(5.0)}
+        await tabard.client.track(
+            event="Order Completed", properties={"revenue": 89.5, "currency": "EUR", "sku": "SHOE-1"}
+        )
+        return {"customer": customer}
+
+    @shop.post("/logout")
+    async def logout() -> Response:
+        """Forgets the person on the server's side; the browser client follows."""
+        response = Response(status_code=204)
+        clear_identity_cookies(response, secure=False)
+        return response
 
     @shop.get("/known")
     async def known(request: Request) -> JSONResponse:

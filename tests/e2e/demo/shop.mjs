@@ -12,7 +12,12 @@ const FLAGS = [
 const browser = await chromium.launch({ executablePath, args: FLAGS });
 try {
   const tab = await browser.newPage();
+  const sent = [];
+  const failed = [];
+  tab.on("request", (request) => request.method() === "POST" && sent.push(new URL(request.url()).pathname));
+  tab.on("response", (response) => response.status() >= 400 && failed.push(response.url()));
   await tab.goto(shop);
+  await tab.waitForFunction(() => window.tabard.initialized);
   const known = async (test) => {
     await tab.waitForFunction(test, null, { timeout: 15_000 });
     return JSON.parse(await tab.textContent("#known"));
@@ -23,7 +28,13 @@ try {
   const lead = await known(() => document.getElementById("known").textContent.includes("email:jane@example.com"));
   await tab.click("#order button");
   const customer = await known(() => document.getElementById("known").textContent.includes('"canonical": "user:cust-'));
-  process.stdout.write(JSON.stringify({ anonymous, lead, customer }) + "\n");
+  const ids = () => tab.evaluate(() => [window.tabard.user().id(), window.tabard.user().anonymousId()]);
+  const loggedIn = await ids();
+  const views = sent.filter((path) => path === "/v1/p").length;
+  await Promise.all([tab.waitForEvent("load"), tab.click("#logout")]);
+  await tab.waitForFunction(() => window.tabard.initialized);
+  const loggedOut = await ids();
+  process.stdout.write(JSON.stringify({ anonymous, lead, customer, views, failed, loggedIn, loggedOut }) + "\n");
 } finally {
   await browser.close();
 }

@@ -63,3 +63,24 @@ def test_a_visitor_becomes_a_lead_and_then_a_customer_with_one_profile(shop: str
     assert customer["traits"]["favouriteColour"] == "red"
     assert customer["traits"]["newsletter"] is True
     assert customer["traits"]["plan"] == "customer"
+    assert story["views"] == 1
+    assert story["failed"] == []
+    user_id, anonymous_id = story["loggedIn"]
+    assert customer["canonical"] == f"user:{user_id}"
+    after_user_id, after_anonymous_id = story["loggedOut"]
+    assert after_user_id is None
+    assert after_anonymous_id not in (None, anonymous_id)
+
+
+def test_a_busy_port_is_named_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        environ = os.environ | {"DEMO_PORT": str(taken.getsockname()[1])}
+        done = subprocess.run(
+            [sys.executable, "-m", "demo"],
+            cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("demo: port_in_use:")
+    assert done.stderr.count("\n") == 1
