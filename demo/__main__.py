@@ -37,9 +37,8 @@ def refuse_busy_port() -> None:
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError as problem:
-            sys.exit(
-                f"demo: port_in_use: port {PORT} is taken ({problem.strerror}); choose another: DEMO_PORT=7073 make demo"
-            )
+            fix = "choose another: DEMO_PORT=7073 make demo"
+            sys.exit(f"demo: port_in_use: port {PORT} is taken ({problem.strerror}); {fix}")
 
 
 def main() -> None:
