@@ -40,7 +40,6 @@ const STORED_CHARS_MAX = 256e3;
 const BACKOFF_MAX_MS = 6e4;
 const RETRY_AFTER_MAX_S = 300;
 const REQUEST_TIMEOUT_MS = 3e4;
-const RECOVERY_MS = 300;
 /** Tries without an answer, one after the other, before the console tells. */
 const TRIES_SILENT_MAX = 9;
 
@@ -192,12 +191,14 @@ export const createOutbox = (
     const { [tab]: _, ...others } = stored();
     const left = (Object.values(others).flat() as Message[]).filter((event) => isString(event?.type));
     if (!left[0]) return;
-    waiting.push(...left.map(newCtx));
+    const ctxs = left.map(newCtx);
+    waiting.push(...ctxs);
     setLocal(key, null);
     store();
+    // Other tabs would take these, still stored, for left behind: until there is an answer the lock keeps them away.
+    const settled = ctxs.map((ctx) => new Promise<void>((resolve) => settlers.set(ctx, resolve)));
     flush();
-    // While other tabs do not see yet that these are taken, the lock keeps them away.
-    await new Promise((resolve) => setTimeout(resolve, RECOVERY_MS));
+    await Promise.all(settled);
   };
 
   addEventListener('pagehide', () => {

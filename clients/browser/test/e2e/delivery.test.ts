@@ -198,3 +198,24 @@ inBrowser('a collector that does not answer ten times in a row is told once in t
   recorder.fault = undefined;
   await recorder.untilAccepted(1);
 });
+
+inBrowser('a tab opened while another sends what an earlier page left does not send it too', async ({ context, recorder }) => {
+  recorder.page('/', '', { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  recorder.fault = () => ({ status: 'drop' });
+  const first = await context.newPage();
+  await first.goto(recorder.url());
+  await started(first);
+  await first.evaluate(`tabard.track('kept')`);
+  await first.close();
+  recorder.seen.length = 0;
+  recorder.fault = () => ({ status: 200, delayMs: 2000 });
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  await one.goto(recorder.url());
+  await recorder.until(() => recorder.sent().length === 1, 'the first tab to send it');
+  await one.waitForTimeout(600);
+  await two.goto(recorder.url());
+  await started(two);
+  await recorder.until(() => recorder.accepted().length === 1, 'its answer');
+  await two.waitForTimeout(300);
+  assert.equal(recorder.sent().length, 1);
+});
