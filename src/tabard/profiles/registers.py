@@ -1,11 +1,19 @@
 """What one identifier said, last write wins: registers of traits and memberships (identity.md §3.4). Pure."""
 
+import hashlib
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from tabard.message.traits import RESERVED
+
 Held = tuple[int, str, int]
 """Who holds a register: (event time, message, log position). The first two are a total order; the last says where."""
+
+KEYS_MAX: Final = 1000
+"""Most traits, and most memberships, kept of one identifier. Which ones does not depend on the order of arrival: those
+that come first by `_preference`, whatever else was ever written."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -60,6 +68,8 @@ class Registers:
             elif old[0] < held:
                 kept[key] = (held, value)
                 changed = changed or old[1] != value or type(old[1]) is not type(value)
+        if len(kept) > KEYS_MAX:
+            self.traits = _first(kept)
         return changed
 
     def place(self, held: Held, group: str, inside: bool) -> bool:
@@ -68,6 +78,8 @@ class Registers:
         if old is not None and old[0] >= held:
             return False
         self.groups[group] = (held, inside)
+        if len(self.groups) > KEYS_MAX:
+            self.groups = _first(self.groups)
         return (old is not None and old[1]) != inside
 
     def holds(self, position: int) -> bool:
@@ -75,3 +87,13 @@ class Registers:
         return any(held[2] == position for held, _ in self.traits.values()) or any(
             held[2] == position for held, _ in self.groups.values()
         )
+
+
+def _first(kept: dict[str, tuple[Held, Any]]) -> dict[str, tuple[Held, Any]]:
+    return {key: kept[key] for key in sorted(kept, key=_preference)[:KEYS_MAX]}
+
+
+@lru_cache(65_536)
+def _preference(key: str) -> tuple[bool, bytes]:
+    """Reserved traits, then the others by a hash: any order that only the key decides would do."""
+    return key not in RESERVED, hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -16,9 +16,11 @@ import msgspec
 import pytest
 
 from tabard.identity.rules import Rules
+from tabard.profiles import registers
 from tabard.resolver.dry_run import resolved_lines
-from tabard.storage.sqlite import store_batch, store_nodes, store_reader, store_upkeep
+from tabard.storage.sqlite import store_batch, store_facts, store_nodes, store_reader, store_upkeep
 from tabard.storage.sqlite.store_keys import KEY_MASK
+from tabard.storage.sqlite.store_usage import SqliteUsageReader
 from tests.integration.resolver.engine import Engine, Event
 
 EXAMPLES: list[dict[str, Any]] = json.loads(
@@ -162,6 +164,40 @@ def test_an_earlier_copy_of_a_group_call_without_a_person_gives_way_to_what_it_o
     engine.feed([{**late, "timestamp": "2024-05-01T12:00:07.000Z"}])
     assert engine.state()["groups"] == {"acme": {"plan": "middle"}}
     engine.close()
+
+
+def test_which_traits_and_groups_are_kept_of_too_many_does_not_depend_on_the_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registers, "KEYS_MAX", 4)
+    monkeypatch.setattr(store_facts, "KEYS_MAX", 4)
+    events = [call("identify", f"k{n}", n, userId="u", traits={f"t{n}": n, "plan": n}) for n in range(1, 9)]
+    events += [call("group", f"g{n}", n, userId="u", groupId=f"group-{n}") for n in range(1, 9)]
+    events += [call("identify", "e", 9, userId="u", traits={"email": "u@x.io"})]
+    delete = call("delete", "d", 4, ids=["user:u"])
+    digests, late = set(), set()
+    for number in range(30):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        engine = Engine(folder)
+        Random(number).shuffle(events)
+        engine.feed(events, batch=1 + number % 5)
+        (profile,) = engine.state()["profiles"]
+        assert len(profile["traits"]) == len(profile["groups"]) == 4
+        assert profile["traits"]["email"] == "u@x.io"
+        digests.add(engine.digest())
+        engine.feed([delete])
+        (profile,) = engine.state()["profiles"]
+        assert len(profile["traits"]) == len(profile["groups"]) == 4
+        late.add(engine.digest())
+        engine.close()
+    first = Engine(tmp_path)
+    first.feed([delete, *events])
+    assert late == {first.digest()}
+    assert len(digests) == 1
+    (books,) = SqliteUsageReader(first.path).books()
+    assert books.warnings["traits_or_groups_at_limit"] > 0
+    first.close()
 
 
 def test_who_was_deleted_and_erased_comes_back_under_the_same_id_with_what_is_new(tmp_path: Path) -> None:

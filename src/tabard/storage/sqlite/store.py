@@ -232,6 +232,8 @@ class SqliteStore:
             self._bury(entry)
             return
         self._books.use(entry, new, changed)
+        if entry.about is not None and self.facts.is_full(entry.about):
+            self._books.count("warning", new.resolved.message.source, "traits_or_groups_at_limit", sample=new.position)
 
     def _bury(self, entry: Entry) -> None:
         """Lets the body of a message go that a delete made dead before it came."""

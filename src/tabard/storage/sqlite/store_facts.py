@@ -7,7 +7,7 @@ import apsw
 
 from tabard.identity.controls import EVERYTHING, Switch, dead, severed
 from tabard.identity.rules import Rules, as_claim
-from tabard.profiles.registers import Held, Registers
+from tabard.profiles.registers import KEYS_MAX, Held, Registers
 from tabard.storage.sqlite.store_entry import GROUP, IDENTIFY, Entry
 from tabard.storage.sqlite.store_keys import SQL, ids
 from tabard.storage.sqlite.store_nodes import (
@@ -205,6 +205,11 @@ class Facts:
         return changed
 
     # -- registers
+
+    def is_full(self, node: Node) -> bool:
+        """Whether an identifier has as many traits or memberships as are kept."""
+        held = self._registers.get(node.id)
+        return held is not None and max(len(held.traits), len(held.groups)) >= KEYS_MAX
 
     def prefetch(self, wanted: Iterable[Node]) -> None:
         """Brings the registers of identifiers into memory, in one query."""
