@@ -21,6 +21,7 @@ from benchmarks.traffic import Load, Series, generate, receiving
 from tabard.testing.installation import Installation, running
 
 DRAIN_S = 60.0
+HALF_LOAD_S = 30.0
 GATES = {True: (5_000, 8_000), False: (3_000, 5_000)}
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -124,10 +125,13 @@ def _row(
     outside = f"generator {sent.cpu_s / accepted * 1e6:.0f}  receiver {got.cpu_s / accepted * 1e6:.0f}"
     latencies = quantiles(sent.latencies_ms, n=100) if len(sent.latencies_ms) > 1 else [0.0] * 99
     name = f"batches of {batch}" if batch > 1 else "single calls"
-    check(f"end to end, {name}: messages/s kept up with", got.points[-1][1] / (end - begin), *GATES[batch > 1])
-    check(f"end to end, {name}: backlog at the end, s of load", thirds[-1] / rate, 2, at_most=True)
-    check(f"end to end, {name}: delivered of accepted", got.points[-1][1] / accepted, 1)
-    check(f"end to end, {name}: resident in all, MiB", resident, 350, at_most=True)
+    if rate >= max(GATES[batch > 1]):
+        check(f"{name}: messages/s kept up with", got.points[-1][1] / (end - begin), *GATES[batch > 1])
+        check(f"{name}: backlog at the end, s of load", thirds[-1] / rate, 2, at_most=True)
+        check(f"{name}: delivered of accepted", got.points[-1][1] / accepted, 1)
+        check(f"{name}: resident in all, MiB", resident, 350, at_most=True)
+    else:
+        check(f"{name}: ack p99 at {rate} a second, ms", latencies[98], 20, at_most=True)
     return [
         name,
         f"{rate}",
@@ -153,6 +157,8 @@ def main() -> None:
     for rate, batch in ((asked.batched, 100), (asked.single, 1)):
         if rate:
             table.add_row(*measure(rate, batch, asked.seconds))
+    if asked.single:
+        table.add_row(*measure(asked.single // 2, 1, min(asked.seconds, HALF_LOAD_S)))
     Console(width=200).print(table)
 
 
