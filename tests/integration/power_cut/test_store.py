@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import apsw
 import pytest
@@ -12,6 +12,7 @@ from tabard.identity.rules import Rules
 from tabard.resolver.dry_run import resolved_lines
 from tabard.storage.interface import Consumed
 from tabard.storage.sqlite import store as store_module
+from tabard.storage.sqlite.database import MigrationChanged
 from tabard.storage.sqlite.store import SqliteStore, StoreOptions
 from tabard.testing.recording_vfs import RecordingVfs
 
@@ -22,6 +23,9 @@ CUTS = 30
 TURNS = 60
 # Small, so that checkpoints come between the cuts.
 OPTIONS = StoreOptions(checkpoint_pages=40, cache_kib=256)
+
+# How a torn file shows: to SQLite, or by migrations whose record is not the one that was written.
+DAMAGE: Final = (apsw.Error, MigrationChanged)
 
 Event = dict[str, Any]
 
@@ -83,7 +87,7 @@ class Run:
         self.vfs.rebuild(self.path.parent, folder, cut=cut, chance=chance)
         try:
             store = opened(folder / self.path.name)
-        except apsw.Error as problem:
+        except DAMAGE as problem:
             return f"does not open: {problem}"
         try:
             if (found := store.database.execute("PRAGMA integrity_check").get) != "ok":
@@ -94,7 +98,7 @@ class Run:
                 return f"is at {offset}, the log was let go of up to {let_go}"
             if digest(store) != self.expected(offset):
                 return f"is at {offset}, and holds something else"
-        except apsw.Error as problem:
+        except DAMAGE as problem:
             return f"is damaged: {problem}"
         finally:
             store.close()
