@@ -165,7 +165,8 @@ inBrowser('without fetch keepalive a beacon carries what is left when the page g
   await page.goto(recorder.url());
   await started(page);
   await recorder.untilAccepted(1);
-  await page.evaluate(`window.beacons = 0; const send = navigator.sendBeacon; navigator.sendBeacon = (...args) => { sessionStorage.beacons = 1; return send.apply(navigator, args); }; tabard.track('by beacon'); location = '/next'`);
+  await page.evaluate(`addEventListener('beforeunload', () => tabard.track('by beacon'))`);
+  await page.goto(recorder.url('/next'));
   await recorder.until(() => recorder.accepted().some(({ event }) => event === 'by beacon'), 'the beacon');
 });
 
