@@ -25,6 +25,7 @@ from tabard.compose.running import running_settings
 from tabard.compose.store import message_reader, rules_of
 from tabard.compose.workspace import named_source, open_workspace, source_names
 from tabard.identity.rules import Ignored
+from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms
 from tabard.message.types import CALL_TYPES, StoredMessage, offset_of, position_text
 from tabard.storage.interface import MessageReader
@@ -57,7 +58,7 @@ def tail(source_name: str | None, call_type: str | None, last: int, no_follow: b
         cursor = reader.resolved()
         older = reader.newest(last, source=source, call_type=call_type)[::-1] if last else []
         if no_follow and as_json:
-            print_json([_document(each) for each in older])
+            print_json([message_document(each) for each in older])
             return
         for each in older:
             _show(each, as_json=as_json)
@@ -84,7 +85,7 @@ def trace(message_id: str, verbose: bool, data: Path, as_json: bool) -> None:
     rules = rules_of(running_settings(installation))
     ignored = [ignored_in(each, rules) for each in found]
     if as_json:
-        documents = [{**_document(each), "ignored": what} for each, what in zip(found, ignored, strict=True)]
+        documents = [{**message_document(each), "ignored": what} for each, what in zip(found, ignored, strict=True)]
         print_json({"messages": documents, "deliveries": deliveries})
         return
     names = source_names(data)
@@ -126,7 +127,7 @@ def _following(reader: MessageReader, cursor: dict[int, int]) -> Iterator[Stored
 
 def _show(message: StoredMessage, *, as_json: bool) -> None:
     if as_json:
-        print_json_line(_document(message))
+        print_json_line(message_document(message))
     else:
         print_line(f"{iso_ms(message.received_at)}  {position_text(message.position):>10}  {_summary(message)}")
 
@@ -136,15 +137,3 @@ def _summary(message: StoredMessage) -> str:
     who = " ".join(f"{key}={body[key]}" for key in ("userId", "anonymousId", "groupId", "previousId") if body.get(key))
     what = body.get("event") or body.get("name") or ""
     return f"{message.type:8} {who} {what}".rstrip() if body else f"{message.type:8} (erased)"
-
-
-def _document(message: StoredMessage) -> dict[str, Any]:
-    return {
-        "position": position_text(message.position),
-        "source": message.source,
-        "type": message.type,
-        "messageId": message.message_id,
-        "receivedAt": iso_ms(message.received_at),
-        "timestamp": iso_ms(message.timestamp),
-        "message": msgspec.json.decode(message.body) if message.body else None,
-    }

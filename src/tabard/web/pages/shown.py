@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-import msgspec
 from starlette.requests import Request
 
+from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms, parse_instant
 from tabard.message.types import StoredMessage, position_text
 from tabard.storage.interface import Behind, Explanation, IdentityGraph, Profile, Reason, TraitHistory, TraitWrite
@@ -54,16 +54,7 @@ def instant_of(request: Request, name: str) -> int | None:
 
 def message_json(message: StoredMessage) -> Json:
     """A stored message with its position; an erased one says so and has no body."""
-    return {
-        "position": position_text(message.position),
-        "source": message.source,
-        "type": message.type,
-        "messageId": message.message_id,
-        "receivedAt": iso_ms(message.received_at),
-        "timestamp": iso_ms(message.timestamp),
-        "erased": not message.body,
-        "message": msgspec.json.decode(message.body) if message.body else None,
-    }
+    return message_document(message) | {"erased": not message.body}
 
 
 def profile_json(profile: Profile) -> Json:
