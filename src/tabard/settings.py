@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_alias: Annotated[int, _about("L: identifiers in one alias class (identity.md §3.3).", ge=1)] = 10
     max_owners: Annotated[int, _about("K: owners that may claim one identifier before it is shared.", ge=1)] = 5
     max_claims: Annotated[int, _about("M: identifiers of a kind one owner may claim.", ge=1)] = 1000
+    max_traits: Annotated[int, _about("Traits, and memberships, kept of one identifier or group.", ge=1)] = 1000
     blocked_values: Annotated[
         str, _about("Identifier values, comma-separated, that never identify, besides the built-in list.")
     ] = ""

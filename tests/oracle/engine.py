@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 
 from tabard.identity.rules import Rules
 from tabard.resolver.dry_run import LOG_ID, resolved_lines
@@ -90,7 +91,7 @@ class Engine:
 def engine(caps: dict[str, int]) -> Iterator[Engine]:
     """An empty engine under these limits."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        made = Engine(Path(folder), Rules(caps["max_alias"], caps["max_owners"], caps["max_claims"]))
+        made = Engine(Path(folder), msgspec.convert(caps, Rules))
         try:
             yield made
         finally:

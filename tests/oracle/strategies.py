@@ -80,6 +80,9 @@ limits = st.fixed_dictionaries(
     {"max_alias": st.integers(1, 3), "max_owners": st.integers(1, 3), "max_claims": st.integers(1, 3)}
 )
 
+limits_of_traits = st.builds(lambda caps, most: caps | {"max_traits": most}, limits, st.integers(1, 3))
+"""As `limits`, and so few traits and memberships an identifier; which are kept is no rule the oracle knows."""
+
 
 def unordered(some: list[Event]) -> bool:
     """Whether copies of one message differ at one time and a delete takes one of them: once its body is erased, they

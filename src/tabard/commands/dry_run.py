@@ -43,7 +43,7 @@ def _limits(options: dict[str, Any]) -> dict[str, str]:
     config = str(options["config"]) if options["config"] else ""
     pairs = [pair for pair in [*config.split(","), *options["more"]] if pair]
     limits = dict(pair.partition("=")[::2] for pair in pairs)
-    known = ("max_alias", "max_owners", "max_claims", "blocked_values")
+    known = ("max_alias", "max_owners", "max_claims", "max_traits", "blocked_values")
     for name in limits:
         if name not in known:
             raise CommandFailed("usage", f"{name!r} is no limit of the rules; there are {', '.join(known)}", EXIT_USAGE)

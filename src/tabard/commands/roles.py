@@ -42,7 +42,8 @@ def resolve(file: Path | None, **options: Any) -> None:
     """Run the resolver: from the log to profiles.
 
     With FILE (JSON lines; `-`: standard input), resolve its calls by the real engine on a temporary store, in the order
-    of the file, and print the profiles and groups. --config then takes limits: max_alias, max_owners, max_claims.
+    of the file, and print the profiles and groups. --config then takes the rules' settings: max_alias, max_owners,
+    max_claims, max_traits, blocked_values.
     Times decide, not the order of the lines. A line without timestamp, sentAt and receivedAt has time 0; of equal times
     the greater messageId is the later, and a line without one is named by its number (line-1, as text).
     """

@@ -23,6 +23,7 @@ def rules_of(settings: Settings) -> Rules:
         max_alias=settings.max_alias,
         max_owners=settings.max_owners,
         max_claims=settings.max_claims,
+        max_traits=settings.max_traits,
         blocked=BLOCKED | blocked,
     )
 

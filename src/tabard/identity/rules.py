@@ -20,11 +20,14 @@ Stamp = tuple[int, str]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """The settings of the rules: L, K and M (§3.3), and values that never identify besides the built-in ones (A3)."""
+    """The settings of the rules: L, K and M (§3.3), values that never identify besides the built-in ones (A3), and how
+    many traits, and memberships, are kept of one identifier.
+    """
 
     max_alias: int = 10
     max_owners: int = 5
     max_claims: int = 1000
+    max_traits: int = 1000
     blocked: frozenset[str] = NONE
 
 

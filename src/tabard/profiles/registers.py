@@ -11,10 +11,6 @@ from tabard.message.traits import RESERVED
 Held = tuple[int, str, int]
 """Who holds a register: (event time, message, log position). The first two are a total order; the last says where."""
 
-KEYS_MAX: Final = 1000
-"""Most traits, and most memberships, kept of one identifier. Which ones does not depend on the order of arrival: those
-that come first by `_preference`, whatever else was ever written."""
-
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -68,8 +64,6 @@ class Registers:
             elif old[0] < held:
                 kept[key] = (held, value)
                 changed = changed or old[1] != value or type(old[1]) is not type(value)
-        if len(kept) > KEYS_MAX:
-            self.traits = _first(kept)
         return changed
 
     def place(self, held: Held, group: str, inside: bool) -> bool:
@@ -78,9 +72,17 @@ class Registers:
         if old is not None and old[0] >= held:
             return False
         self.groups[group] = (held, inside)
-        if len(self.groups) > KEYS_MAX:
-            self.groups = _first(self.groups)
         return (old is not None and old[1]) != inside
+
+    def trim(self, most: int) -> None:
+        """Keeps so many traits, and so many memberships: those that come first by `_preference`.
+
+        Which ones does not depend on the order of arrival: whatever else is ever written, those before them stay.
+        """
+        if len(self.traits) > most:
+            self.traits = _first(self.traits, most)
+        if len(self.groups) > most:
+            self.groups = _first(self.groups, most)
 
     def holds(self, position: int) -> bool:
         """Whether the message at this position holds any register."""
@@ -89,8 +91,8 @@ class Registers:
         )
 
 
-def _first(kept: dict[str, tuple[Held, Any]]) -> dict[str, tuple[Held, Any]]:
-    return {key: kept[key] for key in sorted(kept, key=_preference)[:KEYS_MAX]}
+def _first(kept: dict[str, tuple[Held, Any]], most: int) -> dict[str, tuple[Held, Any]]:
+    return {key: kept[key] for key in sorted(kept, key=_preference)[:most]}
 
 
 @lru_cache(65_536)

@@ -16,9 +16,8 @@ import msgspec
 import pytest
 
 from tabard.identity.rules import Rules
-from tabard.profiles import registers
 from tabard.resolver.dry_run import resolved_lines
-from tabard.storage.sqlite import store_batch, store_facts, store_nodes, store_reader, store_upkeep
+from tabard.storage.sqlite import store_batch, store_nodes, store_reader, store_upkeep
 from tabard.storage.sqlite.store_keys import KEY_MASK
 from tabard.storage.sqlite.store_usage import SqliteUsageReader
 from tests.integration.resolver.engine import Engine, Event
@@ -166,11 +165,8 @@ def test_an_earlier_copy_of_a_group_call_without_a_person_gives_way_to_what_it_o
     engine.close()
 
 
-def test_which_traits_and_groups_are_kept_of_too_many_does_not_depend_on_the_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registers, "KEYS_MAX", 4)
-    monkeypatch.setattr(store_facts, "KEYS_MAX", 4)
+def test_which_traits_and_groups_are_kept_of_too_many_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    rules = Rules(max_traits=4)
     events = [call("identify", f"k{n}", n, userId="u", traits={f"t{n}": n, "plan": n}) for n in range(1, 9)]
     events += [call("group", f"g{n}", n, userId="u", groupId=f"group-{n}") for n in range(1, 9)]
     events += [call("identify", "e", 9, userId="u", traits={"email": "u@x.io"})]
@@ -179,7 +175,7 @@ def test_which_traits_and_groups_are_kept_of_too_many_does_not_depend_on_the_ord
     for number in range(30):
         folder = tmp_path / str(number)
         folder.mkdir()
-        engine = Engine(folder)
+        engine = Engine(folder, rules)
         Random(number).shuffle(events)
         engine.feed(events, batch=1 + number % 5)
         (profile,) = engine.state()["profiles"]
@@ -191,7 +187,7 @@ def test_which_traits_and_groups_are_kept_of_too_many_does_not_depend_on_the_ord
         assert len(profile["traits"]) == len(profile["groups"]) == 4
         late.add(engine.digest())
         engine.close()
-    first = Engine(tmp_path)
+    first = Engine(tmp_path, rules)
     first.feed([delete, *events])
     assert late == {first.digest()}
     assert len(digests) == 1
@@ -276,6 +272,25 @@ def test_a_rebuild_obeys_values_blocked_since(tmp_path: Path) -> None:
     assert [profile["ids"] for profile in engine.state()["profiles"]] == [["user:u0"], ["user:u1"]]
 
 
+def test_a_changed_limit_of_traits_is_noticed_and_holds_after_a_rebuild(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([call("identify", "m", 1, userId="u", traits={f"t{n}": n for n in range(9)})])
+    engine.settle()
+    assert not engine.store.is_outdated()
+    for most in (4, 7):
+        engine.rules = Rules(max_traits=most)
+        engine.restart()
+        assert engine.store.is_outdated()
+        engine.store.rebuild()
+        assert not engine.store.is_outdated()
+        assert len(engine.state()["profiles"][0]["traits"]) == most
+    fresh_folder = tmp_path / "fresh"
+    fresh_folder.mkdir()
+    fresh = Engine(fresh_folder, engine.rules)
+    fresh.feed([call("identify", "m", 1, userId="u", traits={f"t{n}": n for n in range(9)})])
+    assert fresh.digest() == engine.digest()
+
+
 def test_changed_limits_hold_after_a_restart_without_a_rebuild(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     engine.feed([call("track", f"m{n}", n, userId=f"u{n}", anonymousId="tv", event="E") for n in range(3)])
@@ -322,7 +337,7 @@ def test_messages_and_identifiers_whose_hashes_collide_stay_apart(
 def test_one_message_id_of_two_sources_is_two_messages(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     (one,) = resolved_lines([call("track", "m", 1, userId="u", event="E")], Rules())
-    other = msgspec.structs.replace(one, position=1, message=msgspec.structs.replace(one.message, source="other"))
+    other = msgspec.structs.replace(one, message=msgspec.structs.replace(one.message, position=1, source="other"))
     engine.commit([one, other])
     assert engine.state()["profiles"][0]["events"] == 2
     assert sorted(found.source for found in engine.messages().find("m")) == ["other", "resolve"]

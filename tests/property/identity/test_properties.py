@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 from tabard.storage.interface import Fenced
 from tests.oracle.engine import Engine, answer, engine, settled
 from tests.oracle.rules import CALLS, RANK, Limits, World, anonymous, named, subject, text_of, trait_email
-from tests.oracle.strategies import NAMED, Event, apart, calls, controls, events, limits, messages, times, unordered
+from tests.oracle.strategies import (
+    NAMED,
+    Event,
+    apart,
+    calls,
+    controls,
+    events,
+    limits,
+    limits_of_traits,
+    messages,
+    times,
+    unordered,
+)
 
 Caps = dict[str, int]
 Answer = dict[str, Any]
@@ -51,13 +63,13 @@ def home(state: Answer) -> dict[str, str]:
     return {one: profile["canonical"] for profile in state["profiles"] for one in profile["ids"]}
 
 
-@given(events, limits, seeds)
+@given(events, limits_of_traits, seeds)
 @examples(40)
 def test_property_1_any_permutation_gives_the_same_state(some: list[Event], caps: Caps, seed: int) -> None:
     assert settled(caps, *cut_up(some, seed)) == settled(caps, *cut_up(shuffled(some, seed), seed + 1))
 
 
-@given(events, limits, seeds)
+@given(events, limits_of_traits, seeds)
 @examples(40)
 def test_property_2_duplicates_change_nothing(some: list[Event], caps: Caps, seed: int) -> None:
     doubled = shuffled(some + random.Random(seed).choices(some, k=len(some)) if some else [], seed)
@@ -320,7 +332,7 @@ def neighbourhood(some: list[Event], event: Event, before: Answer, after: Answer
     return near | {one for e in some if mentioned(e) & near for one in mentioned(e)}
 
 
-@given(events, limits, seeds)
+@given(events, limits_of_traits, seeds)
 @examples(40)
 def test_property_20_a_full_rebuild_reproduces_every_profile_id(some: list[Event], caps: Caps, seed: int) -> None:
     with engine(caps) as one:
@@ -345,7 +357,7 @@ def ids_of(one: Engine) -> dict[str, str]:
     return found
 
 
-@given(events, events, limits)
+@given(events, events, limits_of_traits)
 @examples(40)
 def test_property_21_the_union_of_two_logs_is_the_same_from_either_half_first(
     some: list[Event], others: list[Event], caps: Caps

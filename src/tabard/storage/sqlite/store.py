@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +55,8 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OPTIONS: Final = StoreOptions()
+READ_BY: Final = "read_by"
+"""The rules by which the stored messages were read, all of which a change must read anew."""
 
 
 class SqliteStore:
@@ -92,9 +95,17 @@ class SqliteStore:
             self.database.execute(SQL["set_meta"], ("log_id", log_id))
             self._epoch = int(self.database.execute(SQL["claim_epoch"]).get)
             self._obey_limits()
+            if self.database.execute(SQL["meta"], (READ_BY,)).get is None:
+                self.database.execute(SQL["set_meta"], (READ_BY, self._read_by()))
         # What was read before is of before.
         self._forget(everything=True)
         self._finish_rebuild()
+
+    def is_outdated(self) -> bool:
+        """Whether messages were read by other blocked values, or another limit of traits, than now: then what is stored
+        follows these only after a `rebuild`.
+        """
+        return bool(self.database.execute(SQL["meta"], (READ_BY,)).get != self._read_by())
 
     def positions(self) -> dict[int, int]:
         """Partition → the offset to go on from."""
@@ -135,6 +146,7 @@ class SqliteStore:
         self._upkeep.begin_rebuild()
         self._forget(everything=True)
         self._finish_rebuild()
+        self.database.execute(SQL["set_meta"], (READ_BY, self._read_by()))
 
     def purge(self, before_ms: int) -> int:
         """Drops the bodies of messages received before a time, some of each partition; how many. 0 = all are gone."""
@@ -332,6 +344,10 @@ class SqliteStore:
         if held is not None and held != limits:
             self.database.execute(SQL["mark_all"], ("limit",))
         self.database.execute(SQL["set_meta"], ("limits", limits))
+
+    def _read_by(self) -> str:
+        blocked = blake2b("\n".join(sorted(self.rules.blocked)).encode(), digest_size=16).hexdigest()
+        return f"{self.rules.max_traits},{blocked}"
 
     def _finish_rebuild(self) -> None:
         with self._all_or_nothing():

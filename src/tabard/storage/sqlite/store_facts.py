@@ -7,7 +7,7 @@ import apsw
 
 from tabard.identity.controls import EVERYTHING, Switch, dead, severed
 from tabard.identity.rules import Rules, as_claim
-from tabard.profiles.registers import KEYS_MAX, Held, Registers
+from tabard.profiles.registers import Held, Registers
 from tabard.storage.sqlite.store_entry import GROUP, IDENTIFY, Entry
 from tabard.storage.sqlite.store_keys import SQL, ids
 from tabard.storage.sqlite.store_nodes import (
@@ -117,13 +117,13 @@ class Facts:
         if entry.active and t > subject.last_at:
             subject.last_at = t
         subject.events += 1
-        subject.changed = True
+        subject.touch()
         return self._write(entry, subject)
 
     def see(self, node: Node) -> None:
         """The first sighting of an identifier; aliases that named its text before link now."""
         node.flags |= SEEN
-        node.changed = True
+        node.touch()
         if node.flags & NAMED:
             self.sighted.add(node)
 
@@ -154,7 +154,8 @@ class Facts:
             self._count_claim(high, low.kind, 1)
             low.flags |= LOW
             high.flags |= HIGH
-            low.changed = high.changed = True
+            low.touch()
+            high.touch()
             if high.events == 0:
                 self.mark(high, "claim")
         elif known[:2] <= (entry.t, entry.m):
@@ -169,7 +170,7 @@ class Facts:
             high.devices += step
         else:
             high.emails += step
-        high.changed = True
+        high.touch()
         if before != (high.claims(kind) > self._rules.max_claims):
             self._crossed.add((high.id, kind))
 
@@ -184,7 +185,7 @@ class Facts:
         for node in (x, y):
             if not node.flags & EDGE:
                 node.flags |= EDGE
-                node.changed = True
+                node.touch()
             self.mark(node, "alias")
 
     def _write(self, entry: Entry, subject: Node) -> bool:
@@ -209,7 +210,7 @@ class Facts:
     def is_full(self, node: Node) -> bool:
         """Whether an identifier has as many traits or memberships as are kept."""
         held = self._registers.get(node.id)
-        return held is not None and max(len(held.traits), len(held.groups)) >= KEYS_MAX
+        return held is not None and max(len(held.traits), len(held.groups)) >= self._rules.max_traits
 
     def prefetch(self, wanted: Iterable[Node]) -> None:
         """Brings the registers of identifiers into memory, in one query."""
@@ -231,7 +232,7 @@ class Facts:
             known = self._registers.setdefault(node.id, Registers())
             if not node.flags & WRITES:
                 node.flags |= WRITES
-                node.changed = True
+                node.touch()
         return known
 
     def rewrite(self, node: Node) -> Registers:
@@ -308,6 +309,7 @@ class Facts:
         held, empty = [], []
         for number in sorted(self._written):
             registers = self._registers[number]
+            registers.trim(self._rules.max_traits)
             if registers:
                 held.append((number, registers.encoded()))
             else:
