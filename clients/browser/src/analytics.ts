@@ -8,7 +8,7 @@ import { cookieJar } from './cookies';
 import { createEmitter } from './emitter';
 import { createIdentity, IDS, NAMES } from './identity';
 import { trackOn } from './links';
-import { buildMessage } from './message';
+import { messageBuilder } from './message';
 import { createOutbox, newCtx, type Source } from './outbox';
 import { momentOf, noteMoment, type Moment, type Noted } from './page';
 import { createPipeline } from './pipeline';
@@ -44,9 +44,6 @@ interface Given {
   callback: Callback | undefined;
 }
 
-/** Calls that set the scene: of a queue they come first, so that no message escapes a middleware or a listener. */
-const setsScene = ([method]: Call): boolean => /^(on|deb|add|reg)/.test(method);
-
 /** Starts the client and replays what was called before. Storage, cookies and network are touched from here on only. */
 export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
   const jar = cookieJar(options.cookie || {});
@@ -57,6 +54,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
   const unchanged = createUnchanged(store, options.sendUnchangedIdentify);
   const identity = createIdentity(store, options, source.endpoint);
   const { user, group } = identity;
+  const buildMessage = messageBuilder(user, store, options);
   let loading: Promise<unknown> = Promise.resolve();
   let replayed: Moment | undefined;
   let previousUrl: string | undefined;
@@ -85,21 +83,26 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     report,
   });
 
+  /** Asked at the call and once more when its middlewares are through, which may take its time. */
+  const refuseWithoutConsent = (): void => {
+    if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
+  };
+
   /** One message from its call to the outbox. The result never rejects and comes also when nothing was sent. */
   const dispatch = async (type: MessageType, fieldsOf: () => Dict, given: Given, moment = now()): Promise<Ctx> => {
     let ctx = newCtx({ type } as Message);
     try {
       const fields = fieldsOf();
       if (fields.event === null) throw INVALID;
-      if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
+      refuseWithoutConsent();
       // The copy is made now: what the site does to its objects later is not this call's.
-      ctx = newCtx(copy(buildMessage(type, fields, given.options, moment, user, options)));
+      ctx = newCtx(copy(buildMessage(type, fields, given.options, moment)));
       identity.refresh();
       emit(type, ...Object.values(given));
       if (type === 'identify' && unchanged.leavesOut(ctx, given.options, source.writeKey)) logSaved();
       else {
         ctx.event = await pipeline.pass(ctx.event);
-        if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
+        refuseWithoutConsent();
         await outbox.add(ctx);
       }
     } catch (error) {
@@ -220,11 +223,15 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     push: call,
   } as unknown as Analytics;
 
-  queued.filter(setsScene).forEach(call);
+  // What sets the scene comes first: no message of the queue escapes a middleware or a listener.
+  const replay = (scene: boolean): void =>
+    queued.filter(([method]) => /^(on|deb|add|reg)/.test(method) === scene).forEach(call);
+
+  replay(true);
   runQueryString(self, options);
   if (options.initialPageview) void self.page();
   if (options.spa) watchNavigation(self, (url) => (previousUrl = url));
-  queued.filter((queuedCall) => !setsScene(queuedCall)).forEach(call);
+  replay(false);
   emit('initialize');
   return self;
 };

@@ -24,17 +24,16 @@ const write = (name: string, value: string | null, attributes: string): void => 
 
 /** The widest parent of this host for which the browser takes a cookie; '' where it takes none, as for an IP address. */
 const widestDomain = (): string => {
-  const parts = location.hostname.split('.');
-  let domain = '';
-  let taken: string | null = null;
-  for (let level = 2; !taken && level <= parts.length; level++) {
-    domain = '.' + parts.slice(-level).join('.');
-    const attributes = 'domain=' + domain;
-    write('__tld__', '1', attributes);
-    taken = find('__tld__');
-    write('__tld__', null, attributes);
-  }
-  return taken ? domain : '';
+  const labels = location.hostname.split('.');
+  // Of shop.example.com: .example.com, then .shop.example.com.
+  const domains = labels.map((_, at) => '.' + labels.slice(-1 - at).join('.')).slice(1);
+  const taken = domains.find((domain) => {
+    write('__tld__', '1', 'domain=' + domain);
+    const found = find('__tld__');
+    write('__tld__', null, 'domain=' + domain);
+    return found;
+  });
+  return taken || '';
 };
 
 /** Cookies of the widest accepted domain: path /, Lax, one year, Secure on https, unless the site says otherwise. */

@@ -20,6 +20,9 @@ const REFRESHED = 'tabard_day';
 /** The last identify the server took: `[what it said, time, number saved]`. */
 export const SENT = 'tabard_sent';
 
+/** As the family's cookie library spells `s:context.referrer`. */
+export const AD_REFERRER = 's%3Acontext.referrer';
+
 /** What cookies hold. */
 export const IDS = [ANONYMOUS_ID, USER_ID, GROUP_ID];
 /** All that is known of the visitor, the anonymous id first. */
@@ -128,7 +131,7 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
     group,
     erase: (): void => {
       forget(NAMES);
-      IDS.forEach((name) => jar.set(name, null));
+      [...IDS, AD_REFERRER].forEach((name) => jar.set(name, null));
     },
     /** Once a day, renews the cookies' year. */
     refresh: (): void => {

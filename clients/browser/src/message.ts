@@ -1,38 +1,34 @@
 import { contextOf } from './context';
 import type { Moment } from './page';
+import type { Store } from './store';
 import type { CallOptions, Dict, LoadOptions, Message, MessageType, User } from './types';
 import { attempt, uuid } from './values';
 
 /** The whole message of one call: what was given, who is on the page, and where and when that was. */
-export const buildMessage = (
-  type: MessageType,
-  fields: Dict,
-  given: CallOptions,
-  { time, page, previousUrl }: Moment,
-  user: User,
-  options: LoadOptions,
-): Message => {
-  // What is no field of a message is context.
-  const { integrations, anonymousId, userId, timestamp, messageId, context, force: _, ...extra } = given;
-  if (anonymousId) user.anonymousId(anonymousId);
-  const enabled: Dict = {};
-  for (const name in options.integrations) enabled[name] = !!options.integrations[name];
-  const pageNow: Dict = { ...page, previousUrl };
-  if (type === 'page') for (const key in page) pageNow[key] = (fields.properties as Dict)[key];
-  return {
-    messageId: messageId || uuid(),
-    // A time that is none must not cost the message.
-    timestamp: attempt(() => new Date(timestamp || time).toISOString()) || new Date(time),
-    type,
-    anonymousId: user.anonymousId(),
-    userId: userId || user.id(),
-    ...fields,
-    integrations: { ...enabled, ...integrations },
-    context: {
-      ...contextOf(page, options),
-      ...extra,
-      ...context,
-      page: { ...pageNow, ...(context?.page as Dict) },
-    },
-  } as unknown as Message;
-};
+export const messageBuilder =
+  (user: User, store: Store, options: LoadOptions) =>
+  (type: MessageType, fields: Dict, given: CallOptions, { time, page, previousUrl }: Moment): Message => {
+    // What is no field of a message is context.
+    const { integrations, anonymousId, userId, timestamp, messageId, context, force: _, ...extra } = given;
+    if (anonymousId) user.anonymousId(anonymousId);
+    const enabled: Dict = {};
+    for (const name in options.integrations) enabled[name] = !!options.integrations[name];
+    const pageNow: Dict = { ...page, previousUrl };
+    if (type === 'page') for (const key in page) pageNow[key] = (fields.properties as Dict)[key];
+    return {
+      messageId: messageId || uuid(),
+      // A time that is none must not cost the message.
+      timestamp: attempt(() => new Date(timestamp || time).toISOString()) || new Date(time),
+      type,
+      anonymousId: user.anonymousId(),
+      userId: userId || user.id(),
+      ...fields,
+      integrations: { ...enabled, ...integrations },
+      context: {
+        ...contextOf(page, store, options),
+        ...extra,
+        ...context,
+        page: { ...pageNow, ...(context?.page as Dict) },
+      },
+    } as unknown as Message;
+  };

@@ -77,6 +77,9 @@ export const createOutbox = (
     else if (before) setLocal(key, stringify(others) === '{}' ? null : others);
   };
 
+  /** Resolves after the first answer, or when it is clear that there will be none soon. */
+  const settled = (ctx: Ctx): Promise<void> => new Promise((resolve) => settlers.set(ctx, resolve));
+
   /** Ends the waiting of the caller, who may be told so before the message is delivered. */
   const settle = (ctx: Ctx, reason?: string): void => {
     ctx.reason = reason;
@@ -196,9 +199,9 @@ export const createOutbox = (
     setLocal(key, null);
     store();
     // Other tabs would take these, still stored, for left behind: until there is an answer the lock keeps them away.
-    const settled = ctxs.map((ctx) => new Promise<void>((resolve) => settlers.set(ctx, resolve)));
+    const answered = ctxs.map(settled);
     flush();
-    await Promise.all(settled);
+    await Promise.all(answered);
   };
 
   addEventListener('pagehide', () => {
@@ -216,9 +219,9 @@ export const createOutbox = (
 
   return {
     flush,
-    /** Resolves after the first answer, or when it is clear that there will be none soon. */
+    /** Queues one message and resolves as `settled` does. */
     add: (ctx: Ctx): Promise<void> => {
-      const settled = new Promise<void>((resolve) => settlers.set(ctx, resolve));
+      const result = settled(ctx);
       if (bytesOf(stringify(ctx.event)) > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
       else {
         if (waiting[QUEUE_MAX - 1]) flush();
@@ -227,7 +230,7 @@ export const createOutbox = (
       if (leaving) leave();
       else if (pause() > 0) flush();
       else schedule();
-      return settled;
+      return result;
     },
     /** Throws everything away, also what is stored and what is on its way: nothing of it is tried again. */
     clear: (): void => {

@@ -5,16 +5,15 @@ import type { Analytics } from './types';
  * the browser shows the page again from its back/forward cache.
  */
 export const watchNavigation = (analytics: Analytics, left: (url: string) => void): void => {
-  const here = (): string => location.pathname + location.search;
+  const here = (): string => location.href.replace(/#.*/, '');
   let seen = here();
-  let { href } = location;
 
   const look = (): void => {
     setTimeout(() => {
-      if (here() === seen) return;
-      left(href);
+      const before = seen;
       seen = here();
-      href = location.href;
+      if (seen === before) return;
+      left(before);
       void analytics.page();
     });
   };

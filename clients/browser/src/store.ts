@@ -4,7 +4,7 @@ import { attempt, parse, stringify } from './values';
 /** Where values may be kept: nowhere but in this page, in this tab, or in cookies and local storage. */
 export type Reach = 'none' | 'session' | 'all';
 
-const AREAS = { none: undefined, session: 'sessionStorage', all: 'localStorage' } as const;
+const AREAS: { [reach in Reach]?: 'sessionStorage' | 'localStorage' } = { session: 'sessionStorage', all: 'localStorage' };
 
 /**
  * Values by name, kept as widely as the visitor and the browser allow. What storage refuses (denied, full)

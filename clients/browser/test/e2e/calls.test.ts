@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { inBrowser, setUp, started } from './harness';
+import { cookiesOf, inBrowser, setUp, started } from './harness';
 
 setUp();
 
@@ -179,7 +179,7 @@ inBrowser('a clicked link and a submitted form are tracked although the page goe
 inBrowser('context tells page, campaign, clicks asked for, language, zone, screen, agent and library', async ({ page, recorder }) => {
   await recorder.configure({ clickIds: ['gclid'] });
   recorder.page('/landing', '', { head: '<link rel="canonical" href="https://shop.example/canonical">' });
-  await page.goto(recorder.url('/landing?utm_campaign=spring&utm_source=news+letter&utm_bad=%E0%A4&gclid=g1&fbclid=f1#top'));
+  await page.goto(recorder.url('/landing?utm_campaign=spring&utm_source=news+letter&utm_bad=%E0%A4&gclid=g1&fbclid=f1&btid=b1#top'));
   const [message] = await recorder.untilAccepted(1);
   const { context } = message!;
   assert.equal(context.page.url.split('?')[0], 'https://shop.example/canonical');
@@ -188,6 +188,7 @@ inBrowser('context tells page, campaign, clicks asked for, language, zone, scree
   assert.equal(context.campaign.name, 'spring');
   assert.equal(context.campaign.source, 'news letter');
   assert.deepEqual(context.campaign.clickIds, { gclid: 'g1' });
+  assert.deepEqual(context.referrer, { id: 'b1', type: 'dataxu' });
   assert.deepEqual([context.locale, context.timezone], ['de-CH', 'Europe/Zurich']);
   assert.ok(context.screen.width > 0 && context.userAgent.includes('Chrome') && context.userAgentData.brands);
   assert.equal(context.library.name, 'tabard.js');
@@ -195,6 +196,13 @@ inBrowser('context tells page, campaign, clicks asked for, language, zone, scree
   await page.goto(recorder.url('/landing'));
   const [, later] = await recorder.untilAccepted(2);
   assert.equal(later!.context.campaign, undefined);
+  assert.deepEqual(later!.context.referrer, { id: 'b1', type: 'dataxu' });
+
+  await page.goto(recorder.url('/landing?urid=r2'));
+  const [, , last] = await recorder.untilAccepted(3);
+  assert.deepEqual(last!.context.referrer, { id: 'r2', type: 'millennial-media' });
+  // As js-cookie spells the family's name: a published client finds it too.
+  assert.deepEqual(JSON.parse((await cookiesOf(page.context()))['s%3Acontext.referrer']!), { id: 'r2', type: 'millennial-media' });
 });
 
 inBrowser('the query string identifies and tracks before the queued calls, unless switched off', async ({ page, recorder }) => {

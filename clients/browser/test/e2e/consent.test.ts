@@ -55,9 +55,10 @@ inBrowser('events: send and drop, storage: session', async ({ page, context, rec
 
 inBrowser('optOut erases identity and queue and holds on every sub-domain and later page', async ({ page, context, recorder }) => {
   recorder.page('/', `tabard.identify('u1', { a: 1 })`);
-  await page.goto(recorder.url());
+  await page.goto(recorder.url('/?btid=b1'));
   await started(page);
   await recorder.untilAccepted(2);
+  assert.ok((await cookiesOf(context))['s%3Acontext.referrer']);
   await context.setOffline(true);
   await page.evaluate(`tabard.track('waiting')`);
   await page.evaluate('tabard.optOut()');
