@@ -5,12 +5,13 @@ Pure: the same record gives the same message, so a replay of the log changes not
 e-mail from the userId, is derived by whoever reads it (profiles, destinations/kit/reserved.py).
 """
 
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from tabard.message.traits import INSTANT_MIN_MS, canonical_trait, iso_ms, parse_instant
-from tabard.message.types import CALL_TYPES, CONTROL, Message, Record, Trust
+from tabard.message.types import CALL_TYPES, CONTROL, Message, Record, StoredMessage, Trust
 
 API_VERSION: Final = 1
 """What `version` says: the version of the API that received the call (identify-page.txt, "The full payload")."""
@@ -28,9 +29,12 @@ _DATES_AS_SENT: Final = ("createdAt", "created_at", "birthday")
 _EXACT_FLOAT_MAX: Final = 2.0**53
 _MOBILE: Final = ("android", "ios", "swift", "kotlin", "react-native", "flutter")
 
+# A plain integer: an operation on an enum's flags costs as much as a whole step of this route.
+_CLIENT: Final = int(Trust.CLIENT)
 _TRUST: Final = tuple(Trust(bits) for bits in range(16))
 
 _decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Unprocessable(ValueError):
@@ -79,6 +83,20 @@ def normalize(record: Record, *, skew_correction: bool) -> Message:
         previous_id=ids[2],
         group_id=ids[3],
         warnings=tuple(warnings),
+    )
+
+
+def stored(message: Message, position: int) -> StoredMessage:
+    """The message as the store keeps it, its body as JSON."""
+    return StoredMessage(
+        position,
+        message.source,
+        message.type,
+        message.message_id,
+        message.received_at,
+        message.timestamp,
+        _encode(message.body),
+        int(message.trust),
     )
 
 
@@ -149,7 +167,7 @@ def _put_context(body: dict[str, Any], shared: dict[str, Any], record: Record) -
     body.setdefault("channel", channel)
     context.setdefault("channel", channel)
     # A browser sends Origin, so what calls itself one without it is a server that passes its calls on.
-    is_of_person = channel == "mobile" or (channel != "server" and record.trust & Trust.CLIENT)
+    is_of_person = channel == "mobile" or (channel != "server" and record.trust & _CLIENT)
     if is_of_person or context.get("direct") is True:
         if record.ip is not None:
             context.setdefault("ip", record.ip)
@@ -177,9 +195,14 @@ def _channel(body: dict[str, Any], context: dict[str, Any], record: Record) -> s
     if isinstance(device, dict) and device.get("type") in ("ios", "android"):
         return "mobile"
     name = library.get("name") if isinstance(library, dict) else None
-    if isinstance(name, str) and any(part in name for part in _MOBILE):
+    if isinstance(name, str) and _is_mobile(name):
         return "mobile"
-    return "browser" if record.trust & Trust.CLIENT else "server"
+    return "browser" if record.trust & _CLIENT else "server"
+
+
+@lru_cache(maxsize=1024)
+def _is_mobile(library: str) -> bool:
+    return any(part in library for part in _MOBILE)
 
 
 def _put_times(
@@ -208,9 +231,9 @@ def _put_times(
     elif sent is not None and skew_correction and not corrected_before:
         timestamp = received_at - (sent - original)
     timestamp = max(min(timestamp, received_at), INSTANT_MIN_MS)
-    body["originalTimestamp"] = iso_ms(original)
+    body["originalTimestamp"] = original_text = iso_ms(original)
     body["receivedAt"] = iso_ms(received_at)
-    body["timestamp"] = iso_ms(timestamp)
+    body["timestamp"] = original_text if timestamp == original else iso_ms(timestamp)
     body["version"] = API_VERSION
     return timestamp
 

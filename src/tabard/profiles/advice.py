@@ -10,10 +10,10 @@ _DATES: Final = frozenset({"createdAt", "birthday"})
 _SPELLINGS: Final = frozenset(RESERVED) | frozenset(RESERVED.values())
 
 
-def oddities(traits: Any) -> list[tuple[str, str]]:
+def oddities(traits: Any) -> tuple[tuple[str, str], ...]:
     """For each odd trait (`trait_type`, name), and (`trait_spelling`, the spelling used) for those that have two."""
     if not isinstance(traits, dict):
-        return []
+        return ()
     found = []
     for key in _SPELLINGS & traits.keys():
         value = traits[key]
@@ -22,7 +22,7 @@ def oddities(traits: Any) -> list[tuple[str, str]]:
             found.append(("trait_spelling", key))
         if value is not None and not _fits(name, value):
             found.append(("trait_type", name))
-    return found
+    return tuple(found)
 
 
 def _fits(name: str, value: Any) -> bool:

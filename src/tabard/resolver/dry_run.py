@@ -5,10 +5,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from tabard.identity.rules import Rules, read
+from tabard.identity.rules import Rules
 from tabard.message.normalize import normalize
 from tabard.message.traits import parse_instant
 from tabard.message.types import CALL_TYPES, CONTROL, RECORD_VERSION, SERVER_TRUST, Record
+from tabard.resolver.stages import resolved_as
 from tabard.storage.interface import Consumed, Resolved, StoreWriter
 
 BATCH: Final = 1000
@@ -53,7 +54,7 @@ def resolved_lines(lines: Iterable[dict[str, Any]], rules: Rules, first: int = 0
     """Lines as messages of a trusted source at the positions of partition 0 from `first` on."""
     for at, line in enumerate(lines, first):
         message = normalize(record_of(line, at), skew_correction=True)
-        yield Resolved(at, message, read(message, rules))
+        yield resolved_as(message, at, rules)
 
 
 def record_of(line: dict[str, Any], number: int) -> Record:

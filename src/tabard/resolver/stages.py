@@ -9,8 +9,9 @@ from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import Rules, read
 from tabard.log.codec import RecordUnreadable, decode
 from tabard.log.interface import LogEntry
-from tabard.message.normalize import Unprocessable, normalize
-from tabard.message.types import position
+from tabard.message.normalize import Unprocessable, normalize, stored
+from tabard.message.types import Message, position
+from tabard.profiles.advice import oddities
 from tabard.storage.interface import Resolved
 
 UNFORESEEN: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -34,7 +35,7 @@ def resolve(
     for entry in entries:
         try:
             message = normalize(decode(entry.value), skew_correction=skew_correction)
-            reading = read(message, rules)
+            resolved.append(resolved_as(message, position(entry.partition, entry.offset), rules))
         except RecordUnreadable as problem:
             unresolved.append(Unresolved(entry, "record_unreadable", str(problem)))
         except Unprocessable as problem:
@@ -43,6 +44,10 @@ def resolve(
             unresolved.append(Unresolved(entry, "control_unreadable", str(problem)))
         except UNFORESEEN as problem:
             unresolved.append(Unresolved(entry, "unforeseen", repr(problem)))
-        else:
-            resolved.append(Resolved(position(entry.partition, entry.offset), message, reading))
     return resolved, unresolved
+
+
+def resolved_as(message: Message, at: int, rules: Rules) -> Resolved:
+    """A message as the rules read it, encoded for the store at its position. Raises `ControlUnreadable`."""
+    odd = oddities(message.body.get("traits")) if message.type == "identify" else ()
+    return Resolved(stored(message, at), read(message, rules), message.warnings, odd)

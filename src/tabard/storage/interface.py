@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tabard.identity.rules import Reading
-from tabard.message.types import Message, StoredMessage
+from tabard.message.types import StoredMessage
 
 
 class ProfileChange(msgspec.Struct, frozen=True, rename="camel"):
@@ -113,11 +113,20 @@ class ProfileReader(Protocol):
 
 
 class Resolved(msgspec.Struct, frozen=True, gc=False):
-    """A message on its way into the store, at its position, as the rules read it."""
+    """A message on its way into the store, as the rules read it. Its body is encoded already: a batch holds thousands.
 
-    position: int
-    message: Message
+    `warnings` (of `normalize`) and `oddities` (of its traits, `profiles.advice`) are for the books.
+    """
+
+    message: StoredMessage
     reading: Reading
+    warnings: tuple[str, ...] = ()
+    oddities: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def position(self) -> int:
+        """Where the message stands in the log, packed."""
+        return self.message.position
 
 
 class Consumed(msgspec.Struct, frozen=True, gc=False):
@@ -230,12 +239,13 @@ class Reason(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Explanation(msgspec.Struct, frozen=True, rename="camel"):
-    """Why these identifiers are one person, and why near misses are not."""
+    """Why these identifiers are one person, and why near misses are not. `truncated`: there are more than are listed."""
 
     profile_id: str
     canonical: str
     together: tuple[Reason, ...]
     apart: tuple[Reason, ...]
+    truncated: bool = False
 
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):
@@ -248,10 +258,11 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class IdentityGraph(msgspec.Struct, frozen=True, rename="camel"):
-    """The identifiers of a profile and the evidence that touches them, bounded."""
+    """The identifiers of a profile and the evidence that touches them. `truncated`: there are more than are listed."""
 
     nodes: tuple[str, ...]
     evidence: tuple[Claim, ...]
+    truncated: bool = False
 
 
 class TraitWrite(msgspec.Struct, frozen=True, rename="camel"):
@@ -279,11 +290,10 @@ class TraitHistory(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Group(msgspec.Struct, frozen=True, rename="camel"):
-    """A group (a company, an object): its traits, and its members by their canonical identifiers, bounded."""
+    """A group (a company, an object) and its traits."""
 
     group_id: str
     traits: dict[str, Any]
-    members: tuple[str, ...]
 
 
 class UsageRow(msgspec.Struct, frozen=True, rename="camel"):

@@ -77,4 +77,4 @@ def test_odd_traits_are_named_by_their_one_spelling() -> None:
         ("trait_type", "age"),
         ("trait_type", "email"),
     ]
-    assert oddities("no object") == []
+    assert oddities("no object") == ()

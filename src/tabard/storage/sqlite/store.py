@@ -30,7 +30,7 @@ from tabard.storage.sqlite.store_entry import (
 from tabard.storage.sqlite.store_erase import Eraser
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL, Keys
-from tabard.storage.sqlite.store_messages import Archive, Sources, encoded_body
+from tabard.storage.sqlite.store_messages import Archive, Sources
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, NAMED, Node, Nodes
 from tabard.storage.sqlite.store_projector import Projector
 from tabard.storage.sqlite.store_rebuild import Rebuilder
@@ -75,7 +75,7 @@ class SqliteStore:
         self.sources.reload()
         self.archive = Archive(self.database, self.nodes, self.sources)
         self.facts = Facts(self.database, self.nodes, rules)
-        self._rebuilder = Rebuilder(self.facts, self.archive)
+        self._rebuilder = Rebuilder(self.nodes, self.facts, self.archive)
         self._eraser = Eraser(self.database, self.nodes, self.facts, self.archive)
         self._controls = Controls(self.database, self.nodes, self.facts)
         self._deduplicator = Deduplicator(self.database, self.archive)
@@ -215,8 +215,7 @@ class SqliteStore:
         """A message nobody had: archived, chained to its identifiers, its fact or controls applied."""
         message, reading = new.resolved.message, new.resolved.reading
         t = message.timestamp
-        flags = int(message.trust) << TRUST_SHIFT
-        body = encoded_body(message)
+        flags = message.trust << TRUST_SHIFT
         if reading.fact is None:
             nodes = self._controls.write(new.position, t, new.m, reading.controls)
             self._rebuild |= self._controls.affected(reading.controls)
@@ -232,13 +231,13 @@ class SqliteStore:
         source, kind = self.sources.number(message.source), TYPE_CODES[message.type]
         seq = self.archive.next_seq()
         name = message.message_id
-        self.archive.add(Row(new.position, source, kind, flags, seq, new.received_at, t, name, links, body))
+        self.archive.add(Row(new.position, source, kind, flags, seq, new.received_at, t, name, links, message.body))
 
     def _apply(self, entry: Entry, new: New) -> None:
         for named in entry.previous:
             if not named.flags & NAMED:
                 named.flags |= NAMED
-                named.changed = True
+                self.nodes.touch(named)
         changed = self.facts.apply(entry)
         if changed is None:
             self._bury(entry)
@@ -260,7 +259,7 @@ class SqliteStore:
             self._replace(row, better)
             return
         entry = self.archive.entry(row)
-        self.archive.replace(row, timestamp=t, body=encoded_body(better.message) if row.body else b"")
+        self.archive.replace(row, timestamp=t, body=better.message.body if row.body else b"")
         if row.flags & MessageFlag.CONTROL:
             self._restate(row, better)
             return
@@ -287,13 +286,13 @@ class SqliteStore:
         entry.t = t
         if t < subject.first_at:
             subject.first_at = t
-            subject.changed = True
+            self.nodes.touch(subject)
         self.facts.link(entry)
 
     def _replace(self, row: Row, better: Resolved) -> None:
         """A copy with other content: the identifiers of both copies are derived anew."""
         message, reading = better.message, better.reading
-        flags = int(message.trust) << TRUST_SHIFT
+        flags = message.trust << TRUST_SHIFT
         self._rebuild.update(self.archive.people(row))
         if row.flags & MessageFlag.CONTROL:
             self._rebuild |= self._controls.drop(row.position, self.archive.people(row))
@@ -314,8 +313,7 @@ class SqliteStore:
         links = self.archive.relink(row, roles)
         self.archive.unerase(row)
         kind = TYPE_CODES[message.type]
-        body = encoded_body(message)
-        self.archive.replace(row, type=kind, flags=flags, timestamp=message.timestamp, links=links, body=body)
+        self.archive.replace(row, type=kind, flags=flags, timestamp=message.timestamp, links=links, body=message.body)
 
     def _restate(self, row: Row, better: Resolved) -> None:
         """A control whose copy has a smaller time."""

@@ -72,8 +72,9 @@ class Deduplicator:
             if len(copies) > 1:
                 found.duplicates.extend(copies[1:])
             best = self._smallest(copies, found) if len(copies) > 1 else first
-            found.new.append(New(first.position, first.message.received_at, best, m))
-            found.keys.append((key, first.position))
+            position = first.message.position
+            found.new.append(New(position, first.message.received_at, best, m))
+            found.keys.append((key, position))
         return found
 
     def add(self, known: Sorted) -> None:
@@ -108,4 +109,4 @@ class Deduplicator:
 
 
 def _content(one: Resolved) -> bytes:
-    return content(one.message.body, int(one.message.trust))
+    return content(decoded_body(one.message.body), one.message.trust)

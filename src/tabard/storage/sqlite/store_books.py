@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import apsw
 
-from tabard.profiles.advice import oddities
 from tabard.storage.interface import Committed, Count
 from tabard.storage.sqlite.store_batch import New, Sorted
 from tabard.storage.sqlite.store_entry import IDENTIFY, Entry
@@ -47,7 +46,7 @@ class Books:
             entry.subject.months |= self._month(new.received_at // DAY_MS)[1]
         if entry.type == IDENTIFY:
             self.count("identify" if changed else "identify_unchanged", message.source)
-            for name, key in oddities(message.body.get("traits")):
+            for name, key in new.resolved.oddities:
                 self.count(name, message.source, key, sample=new.position)
 
     def batch(self, known: Sorted) -> Committed:
@@ -58,7 +57,7 @@ class Books:
             message = new.resolved.message
             call = (message.source, message.type, new.received_at // DAY_MS)
             calls[call] = calls.get(call, 0) + 1
-            for warning in message.warnings:
+            for warning in new.resolved.warnings:
                 self.count("warning", message.source, warning, sample=new.position)
             if new.resolved.reading.ignored:
                 self.count(f"{new.resolved.reading.ignored}_ignored", message.source, sample=new.position)

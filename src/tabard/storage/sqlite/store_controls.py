@@ -39,7 +39,7 @@ class Controls:
                     node.flags |= CONTROLLED
                 if control.kind == "delete":
                     self._database.execute(SQL["mark_erasure"], (node.id,))
-                node.changed = True
+                self._nodes.touch(node)
                 self._database.execute(
                     SQL["add_control"], (node.id, position, control.kind, other, t, m, control.until)
                 )

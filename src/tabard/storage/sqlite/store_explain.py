@@ -1,7 +1,7 @@
 """Why identifiers are one person, and why near misses are not, each with the message behind it."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from tabard.identity.controls import EVERYTHING, Switch, cut_or_uncut, suppression
 from tabard.identity.identifiers import Kind, usable
@@ -9,7 +9,7 @@ from tabard.identity.words import say
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
 from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_facts import switches_of
-from tabard.storage.sqlite.store_graph import EVIDENCE_SHOWN, Class, Graph
+from tabard.storage.sqlite.store_graph import Class, Graph
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import decoded_body
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node
@@ -17,6 +17,8 @@ from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 
 APART_MAX: Final = 200
 MEMBERS_MAX: Final = 200
+EVIDENCE_MAX: Final = 100
+"""Most claims and edges of one identifier that are looked at, of each kind."""
 _LATEST: Final = 100
 """So many of the profile's latest messages are searched for blocked values."""
 
@@ -29,6 +31,7 @@ class Explainer:
         self._run = reader.database.execute
         self._nodes = reader.nodes()
         self._graph = Graph(reader.database, reader.rules, self._nodes.by_id)
+        self._truncated = False
 
     def explain(self, identifier: str) -> Explanation | None:
         """Why this profile is what it is; None where there is none. Raises ValueError for no identifier."""
@@ -41,7 +44,7 @@ class Explainer:
         together = [reason for member in members for reason in self._together(member)]
         apart = list(self._limited(self._apart(members)))
         profile_id = self._reader.keys.profile_id(canonical.text).hex()
-        return Explanation(profile_id, canonical.text, tuple(together), tuple(apart))
+        return Explanation(profile_id, canonical.text, tuple(together), tuple(apart), self._truncated)
 
     def graph(self, identifier: str) -> IdentityGraph | None:
         """The identifiers of the profile and all evidence that touches them."""
@@ -51,14 +54,22 @@ class Explainer:
         members = self._members(node, self._graph.root_of(node.id))
         claims = {claim for member in members for claim in self._evidence(member)}
         ordered = sorted(claims, key=lambda claim: (claim.low, claim.high))
-        return IdentityGraph(tuple(sorted(member.text for member in members)), tuple(ordered))
+        nodes = tuple(sorted(member.text for member in members))
+        return IdentityGraph(nodes, tuple(ordered), self._truncated)
 
     def _node(self, number: int) -> Node:
         return self._nodes.by_id(number)
 
     def _members(self, node: Node, root: Class) -> list[Node]:
         found = {one.id for one in self._reader.members(node)} | set(root) | {node.id}
+        self._truncated = self._truncated or len(found) > MEMBERS_MAX
         return [self._node(number) for number in sorted(found)[:MEMBERS_MAX]]
+
+    def _rows(self, statement: str, number: int) -> list[Any]:
+        """The claims or edges of an identifier, at most so many."""
+        rows: list[Any] = self._run(SQL[statement], (number, EVIDENCE_MAX + 1)).fetchall()
+        self._truncated = self._truncated or len(rows) > EVIDENCE_MAX
+        return rows[:EVIDENCE_MAX]
 
     def _together(self, member: Node) -> Iterator[Reason]:
         whole = self._graph.class_of(member.id)
@@ -85,18 +96,18 @@ class Explainer:
     def _void_class(self, member: Node) -> Iterator[Reason]:
         limit = self._reader.rules.max_alias
         if len(self._graph.component(member.id)) > limit:
-            for x, y, _, _, position in self._run(SQL["edges_touching"], (member.id, EVIDENCE_SHOWN)):
+            for x, y, _, _, position in self._rows("edges_touching", member.id):
                 yield self._reason("class_too_large", self._node(x), self._node(y), position, limit=limit)
 
     def _other_claimants(self, member: Node, inside: set[int]) -> Iterator[Reason]:
         whole = self._graph.class_of(member.id)
         owner = self._graph.owner_of(whole)
-        for high, _, _, position in self._run(SQL["claims_on"], (member.id, EVIDENCE_SHOWN)):
+        for high, _, _, position in self._rows("claims_on", member.id):
             if high not in inside:
                 yield self._unowned(member, self._node(high), owner, position)
 
     def _lost_claims(self, member: Node, inside: set[int]) -> Iterator[Reason]:
-        for low, _, _, _, position in self._run(SQL["lows"], (member.id, EVIDENCE_SHOWN)):
+        for low, _, _, _, position in self._rows("lows", member.id):
             if low not in inside:
                 node = self._node(low)
                 yield self._unowned(node, member, self._graph.owner_of(self._graph.class_of(low)), position)
@@ -158,12 +169,11 @@ class Explainer:
             yield Reason(email.text, subject.text, "untrusted", sentence, self._behind(row))
 
     def _evidence(self, member: Node) -> Iterator[Claim]:
-        found = self._graph.evidence_of(member.id)
-        for high, _, _, position in found["claimed_by"]:
+        for high, _, _, position in self._rows("claims_on", member.id):
             yield Claim(member.text, self._node(high).text, "claim", self._message(position))
-        for low, _, _, _, position in found["claims"]:
+        for low, _, _, _, position in self._rows("lows", member.id):
             yield Claim(self._node(low).text, member.text, "claim", self._message(position))
-        for x, y, _, _, position in found["edges"]:
+        for x, y, _, _, position in self._rows("edges_touching", member.id):
             yield Claim(self._node(x).text, self._node(y).text, "alias", self._message(position))
 
     def _reason(self, name: str, one: Node, other: Node, position: int, *, owner: str = "", limit: int = 0) -> Reason:
@@ -177,13 +187,13 @@ class Explainer:
     def _behind(self, row: Row) -> Behind:
         return self._reader.behind(row)
 
-    @staticmethod
-    def _limited(reasons: Iterator[Reason]) -> Iterator[Reason]:
+    def _limited(self, reasons: Iterator[Reason]) -> Iterator[Reason]:
         seen: set[tuple[str, str, str]] = set()
         for reason in reasons:
             key = (reason.identifier, reason.other, reason.name)
+            if key not in seen and len(seen) == APART_MAX:
+                self._truncated = True
+                return
             if key not in seen:
                 seen.add(key)
                 yield reason
-            if len(seen) >= APART_MAX:
-                return

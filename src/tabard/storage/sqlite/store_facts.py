@@ -117,13 +117,13 @@ class Facts:
         if entry.active and t > subject.last_at:
             subject.last_at = t
         subject.events += 1
-        subject.touch()
+        self._nodes.touch(subject)
         return self._write(entry, subject)
 
     def see(self, node: Node) -> None:
         """The first sighting of an identifier; aliases that named its text before link now."""
         node.flags |= SEEN
-        node.touch()
+        self._nodes.touch(node)
         if node.flags & NAMED:
             self.sighted.add(node)
 
@@ -154,8 +154,8 @@ class Facts:
             self._count_claim(high, low.kind, 1)
             low.flags |= LOW
             high.flags |= HIGH
-            low.touch()
-            high.touch()
+            self._nodes.touch(low)
+            self._nodes.touch(high)
             if high.events == 0:
                 self.mark(high, "claim")
         elif known[:2] <= (entry.t, entry.m):
@@ -170,7 +170,7 @@ class Facts:
             high.devices += step
         else:
             high.emails += step
-        high.touch()
+        self._nodes.touch(high)
         if before != (high.claims(kind) > self._rules.max_claims):
             self._crossed.add((high.id, kind))
 
@@ -185,7 +185,7 @@ class Facts:
         for node in (x, y):
             if not node.flags & EDGE:
                 node.flags |= EDGE
-                node.touch()
+                self._nodes.touch(node)
             self.mark(node, "alias")
 
     def _write(self, entry: Entry, subject: Node) -> bool:
@@ -232,7 +232,7 @@ class Facts:
             known = self._registers.setdefault(node.id, Registers())
             if not node.flags & WRITES:
                 node.flags |= WRITES
-                node.touch()
+                self._nodes.touch(node)
         return known
 
     def rewrite(self, node: Node) -> Registers:

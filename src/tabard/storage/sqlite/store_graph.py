@@ -4,7 +4,6 @@ Used by the projector on the writer's connection and by readers on their own.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import apsw
 
@@ -12,8 +11,6 @@ from tabard.identity.identifiers import Kind
 from tabard.identity.rules import Rules, Stamp, owner, survivor
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_nodes import EDGE, HIGH, LOW, Node
-
-EVIDENCE_SHOWN = 100
 
 Class = tuple[int, ...]
 """The identifiers of one alias class, sorted."""
@@ -118,12 +115,3 @@ class Graph:
                     if self.owner_of(self.class_of(low)) == node.id:
                         return True
         return False
-
-    def evidence_of(self, one: int) -> dict[str, list[Any]]:
-        """The claims and edges that touch an identifier, as rows, at most 100 of each kind, to be shown."""
-        run = self._database.execute
-        return {
-            "claimed_by": run(SQL["claims_on"], (one, EVIDENCE_SHOWN)).fetchall(),
-            "claims": run(SQL["lows"], (one, EVIDENCE_SHOWN)).fetchall(),
-            "edges": run(SQL["edges_touching"], (one, EVIDENCE_SHOWN)).fetchall(),
-        }

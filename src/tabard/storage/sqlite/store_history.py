@@ -147,7 +147,7 @@ class History:
         if message is None:
             return []
         try:
-            return [Resolved(row.position, message, read(message, self._reader.rules))]
+            return [Resolved(self._reader.stored(row), read(message, self._reader.rules))]
         except ControlUnreadable:
             return []
 

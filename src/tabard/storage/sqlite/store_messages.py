@@ -24,7 +24,6 @@ from tabard.storage.sqlite.store_nodes import ANCHOR_EVERY, LATE, Node, Nodes
 
 _FILLED_IN: Final = frozenset({"sentAt", "receivedAt", "timestamp", "originalTimestamp", "version", "channel"})
 _CONTEXT_FILLED_IN: Final = frozenset({"channel", "ip", "userAgent"})
-_encode: Final = msgspec.json.Encoder().encode
 _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -113,7 +112,7 @@ class Archive:
             links += (role, node.id, node.newest)
             node.newest = position
             node.mentions += 1
-            node.changed = True
+            self._nodes.touch(node)
         return encode_links(links)
 
     def relink(self, row: Row, roles: dict[Node, int]) -> bytes:
@@ -136,7 +135,7 @@ class Archive:
     def _mention_late(self, number: int, position: int) -> None:
         node = self._nodes.by_id(number)
         node.flags |= LATE
-        node.changed = True
+        self._nodes.touch(node)
         self._database.execute(SQL["add_late_mention"], (number, position))
 
     def people(self, row: Row) -> set[Node]:
@@ -230,13 +229,8 @@ class Archive:
         self._nodes.load_ids(number for row in rows for number in decode_links(row.links)[3::3])
 
 
-def encoded_body(message: Message) -> bytes:
-    """The body as the archive keeps it."""
-    return _encode(message.body)
-
-
 def decoded_body(body: bytes) -> dict[str, Any]:
-    """The body that `encoded_body` made these bytes from."""
+    """The body of a message from its bytes in the archive."""
     decoded: dict[str, Any] = _decode(body)
     return decoded
 

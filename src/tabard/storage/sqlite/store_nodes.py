@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable
 from enum import IntFlag
+from operator import attrgetter
 from typing import Any, Final
 
 import apsw
@@ -50,7 +51,7 @@ class Node:
     """
 
     __slots__ = (
-        "changed", "devices", "emails", "events", "first_at", "flags", "id", "kind", "last_at", "mentions", "months",
+        "devices", "emails", "events", "first_at", "flags", "id", "kind", "last_at", "mentions", "months",
         "newest", "own_anchor", "own_newest", "owned", "profile", "retexted", "stored", "text",
     )  # fmt: skip
 
@@ -79,7 +80,6 @@ class Node:
             self.profile,
         ) = row  # fmt: skip
         self.stored = stored
-        self.changed = False
         self.retexted = False
 
     def row(self) -> tuple[Any, ...]:
@@ -102,6 +102,9 @@ class Node:
         return self.devices if kind == Kind.ANON else self.emails
 
 
+_id: Final = attrgetter("id")
+
+
 def drop_oldest(cache: dict[Any, Any], kept: int) -> None:
     """Takes the entries that came first out of a memory, all but so many."""
     for key in list(itertools.islice(cache, max(0, len(cache) - kept))):
@@ -119,6 +122,7 @@ class Nodes:
         self._by_id: dict[int, Node] = {}
         self._next = int(database.execute(SQL["next_node"]).get)
         self._new_keys: dict[int, Node] = {}
+        self._changed: set[Node] = set()
 
     def load(self, texts: Iterable[str]) -> None:
         """Brings identifiers into memory, in two queries; those nobody mentioned before are made."""
@@ -183,10 +187,14 @@ class Nodes:
             self._by_text.pop(node.text, None)
             self._retext(node, self.keys.erased(node.text), node.flags | ERASED)
 
+    def touch(self, node: Node) -> None:
+        """To be called with every change of an identifier: the next flush writes it."""
+        self._changed.add(node)
+
     def flush(self) -> None:
         """Writes what changed, in the order of the integers."""
-        changed = [node for node in self._by_id.values() if node.changed]
-        changed.sort(key=lambda node: node.id)
+        changed = sorted(self._changed, key=_id)
+        self._changed.clear()
         run = self._database.executemany
         run(SQL["add_node"], [node.row() for node in changed if not node.stored])
         run(SQL["set_node"], [node.update() for node in changed if node.stored])
@@ -196,7 +204,7 @@ class Nodes:
             self._new_keys = {}
         for node in changed:
             node.stored = True
-            node.changed = node.retexted = False
+            node.retexted = False
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties the memory when it has grown too large (or always). Only after a flush."""
@@ -204,6 +212,7 @@ class Nodes:
             self._by_id.clear()
             self._by_text.clear()
             self._new_keys = {}
+            self._changed.clear()
             self._next = int(self._database.execute(SQL["next_node"]).get)
         elif len(self._by_id) > NODES_CACHED_MAX:
             drop_oldest(self._by_id, NODES_CACHED_MAX // 2)
@@ -222,8 +231,9 @@ class Nodes:
         return self._new_keys.get(key) if number is None else self.by_id(number)
 
     def _made(self, text: str, key: int) -> Node:
-        node = Node((self._next, int(kind_of(text)), text, 0, 0, -1, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0), stored=False)
-        node.changed = True
+        row = (self._next, int(kind_of(text)), text, 0, 0, -1, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0)
+        node = Node(row, stored=False)
+        self._changed.add(node)
         self._by_id[node.id] = node
         self._new_keys[key] = node
         self._next += 1
@@ -232,4 +242,5 @@ class Nodes:
     def _retext(self, node: Node, text: str, flags: int) -> None:
         node.text = text
         node.flags = flags
-        node.changed = node.retexted = True
+        node.retexted = True
+        self._changed.add(node)

@@ -97,7 +97,7 @@ class Projector:
             if root != NOBODY:
                 self._members.setdefault(root, []).append(node.id)
             node.profile = root
-            node.changed = True
+            self._nodes.touch(node)
             changes.append((node.id, old, new, cause))
         self._database.executemany(SQL["add_change"], changes)
         # Only now: a number must not be given twice, and the newest row holds the largest. Who comes from no profile is

@@ -7,13 +7,14 @@ from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.store_entry import GROUP, Entry, MessageFlag, Row
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_messages import Archive
-from tabard.storage.sqlite.store_nodes import CONTROLLED, SEEN, Node
+from tabard.storage.sqlite.store_nodes import CONTROLLED, SEEN, Node, Nodes
 
 
 class Rebuilder:
     """Rebuilds identifiers on the rows of the writer. Everything must have been flushed before each call."""
 
-    def __init__(self, facts: Facts, archive: Archive) -> None:
+    def __init__(self, nodes: Nodes, facts: Facts, archive: Archive) -> None:
+        self._nodes = nodes
         self._facts = facts
         self._archive = archive
 
@@ -92,14 +93,14 @@ class Rebuilder:
 
     def _reset(self, node: Node) -> Registers:
         node.events = node.first_at = node.last_at = 0
-        node.changed = True
+        self._nodes.touch(node)
         return self._facts.rewrite(node)
 
     def _sight(self, entry: Entry, nodes: frozenset[Node]) -> None:
         for node in (entry.subject, entry.device, entry.email):
             if node is not None and node in nodes and not node.flags & SEEN and not self._facts.dead(node, entry.t):
                 node.flags |= SEEN
-                node.changed = True
+                self._nodes.touch(node)
 
     def _sight_again(self, partner: Node) -> None:
         """Whether a partner is still seen by anything live; if not, what aliases said of it falls."""
@@ -111,7 +112,7 @@ class Rebuilder:
             self._facts.see(partner)
         elif not seen and partner.flags & SEEN:
             partner.flags &= ~SEEN
-            partner.changed = True
+            self._nodes.touch(partner)
             self._facts.unlink(partner)
 
     def _keep_purged(self, node: Node, old: Registers, rows: dict[int, Row]) -> None:

@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tabard.profiles.profile import traits_of
+from tabard.profiles.profile import fold, traits_of
 from tabard.storage.interface import Group, Profile
 from tabard.storage.sqlite.database import statements
-from tabard.storage.sqlite.store_entry import decode_links
-from tabard.storage.sqlite.store_messages import numbers, walk
+from tabard.storage.sqlite.store_entry import NO_LINK, UNCHAINED, Role, Row, decode_links
+from tabard.storage.sqlite.store_messages import late, numbers
 from tabard.storage.sqlite.store_nodes import Node
-from tabard.storage.sqlite.store_profiles import SqliteProfileReader, is_subject
+from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 
 PROFILES_LOOKED_AT_MAX: Final = 5000
-MESSAGES_LOOKED_AT_MAX: Final = 10_000
-MEMBERS_MAX: Final = 1000
+MESSAGES_LOOKED_AT_MAX: Final = 5000
 
 _SQL: Final = statements("search")
+_NOWHERE: Final = ((0, "", NO_LINK), False)
 
 
 class Search:
@@ -41,33 +41,67 @@ class Search:
         return found, roots[-1] if len(roots) == PROFILES_LOOKED_AT_MAX else None
 
     def group(self, group_id: str) -> Group | None:
-        """A group's traits and its members of now, of those who joined by its latest 10,000 messages; None if
-        unknown.
-        """
+        """A group's traits; None for a group that no message names."""
         node = self._reader.node(f"group:{group_id}")
         if node is None:
             return None
         registers = self._reader.registers([node]).get(node.id)
-        members: dict[str, str] = {}
-        for subject in self._subjects(node):
-            profile = self._reader.profile(subject)
-            if profile is not None and group_id in profile.groups:
-                members.setdefault(profile.profile_id, profile.canonical)
-            if len(members) == MEMBERS_MAX:
-                break
-        return Group(group_id, traits_of(registers) if registers else {}, tuple(sorted(members.values())))
+        return Group(group_id, traits_of(registers) if registers else {})
 
-    def _subjects(self, group: Node) -> Iterator[str]:
-        """Each identifier that a message put into the group, once."""
-        seen: set[int] = set()
-        nodes = self._reader.nodes()
-        for count, row in enumerate(walk(self._reader.database, group, _SQL["message_head"])):
-            if count == MESSAGES_LOOKED_AT_MAX:
-                return
-            for number in decode_links(row.links)[3::3]:
-                if number not in seen and is_subject(row, number):
-                    seen.add(number)
-                    yield nodes.by_id(number).text
+    def members(self, group_id: str, limit: int, after: int | None = None) -> tuple[list[str], int | None]:
+        """The canonical identifiers of who is in a group, and where to go on, None at the end.
+
+        Who joined by the message that was resolved last stands first. One call looks at 5,000 messages at most, so it
+        may find few and still have a place to go on from. Each profile stands at the one message that holds its
+        membership, so it comes once, whatever page that is on.
+        """
+        group = self._reader.node(f"group:{group_id}")
+        found: list[str] = []
+        if group is None:
+            return found, None
+        last = after
+        for looked_at, row in enumerate(self._naming(group, after)):
+            member = self._member(row, group_id)
+            if looked_at == MESSAGES_LOOKED_AT_MAX or (member is not None and len(found) == limit):
+                return found, last
+            if member is not None:
+                found.append(member)
+            last = row.position
+        return found, None
+
+    def _member(self, row: Row, group_id: str) -> str | None:
+        """Whose membership a message holds, by canonical identifier; None where nobody's, or that is over."""
+        links = decode_links(row.links)
+        subject = next((links[at + 1] for at in range(2, len(links), 3) if links[at] & Role.SUBJECT), None)
+        if subject is None:
+            return None
+        node = self._reader.nodes().by_id(subject)
+        profile = self._reader.profile(node.text) if self._holds([node], row, group_id) else None
+        return profile.canonical if profile and self._holds(self._reader.members(node), row, group_id) else None
+
+    def _holds(self, members: list[Node], row: Row, group_id: str) -> bool:
+        (_, _, position), inside = fold(self._reader.registers(members).values()).groups.get(group_id, _NOWHERE)
+        return inside and position == row.position
+
+    def _naming(self, group: Node, after: int | None) -> Iterator[Row]:
+        """The messages that name a group, the latest resolved first, behind one of them; then its late mentions."""
+        position, late_after = group.newest, NO_LINK
+        if after is not None:
+            position = self._next(after, group)
+            if position == UNCHAINED:
+                position, late_after = NO_LINK, after
+        while position != NO_LINK:
+            yield Row(*self._reader.database.execute(_SQL["message_head"], (position,)).fetchone())
+            position = self._next(position, group)
+        yield from (
+            row for row in late(self._reader.database, group, _SQL["message_head"]) if row.position > late_after
+        )
+
+    def _next(self, position: int, group: Node) -> int:
+        """The next older place in a group's chain; at its end, and of what is no place in it, `NO_LINK`."""
+        row = self._reader.database.execute(_SQL["message_head"], (position,)).fetchone()
+        links = decode_links(Row(*row).links) if row is not None else []
+        return next((links[at + 2] for at in range(2, len(links), 3) if links[at + 1] == group.id), NO_LINK)
 
 
 def _text(value: Any) -> str:

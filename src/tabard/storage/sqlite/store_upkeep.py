@@ -100,7 +100,7 @@ class Upkeep:
         entry = entry_of(row.position, row.timestamp, self._archive.name(row), fact, self._nodes.named)
         for node in entry.previous:
             node.flags |= NAMED
-            node.changed = True
+            self._nodes.touch(node)
         if entry.roles() != self._archive.entry(row).roles():
             flags = (row.flags & ~MessageFlag.FACT) | entry.flags()
             self._archive.replace(row, flags=flags, links=self._archive.relink(row, entry.roles()))
