@@ -22,11 +22,11 @@ from tabard.commands.frame import (
     print_table,
 )
 from tabard.compose.controls import Controls
-from tabard.compose.holdings import holdings
 from tabard.compose.identity import StoreIdentity
 from tabard.compose.running import running_settings
 from tabard.compose.store import profile_reader
 from tabard.compose.workspace import source_names
+from tabard.identity.controls import EVERYTHING
 from tabard.message.traits import iso_ms, parse_instant
 from tabard.message.types import position_text
 from tabard.storage.interface import Profile, TraitWrite
@@ -103,6 +103,8 @@ def explain(identifier: str, data: Path, as_json: bool) -> None:
             behind = reason.message
             source = names.get(behind.source, behind.source)
             print_line(f"    message {behind.message_id}, source {source}, {iso_ms(behind.timestamp)}")
+    if found and found.truncated:
+        print_line("this is part of it: there are more identifiers, claims or aliases than are looked at")
 
 
 @profile.command(epilog=example("tabard profile history u1 plan"))
@@ -177,17 +179,22 @@ def changes(after: int, limit: int, data: Path, as_json: bool) -> None:
     )
 
 
-@profile.command(epilog=example("tabard profile split user:u1 anon:a1 --until 2026-11-01"))
+@profile.command(
+    epilog=example("tabard profile split user:u1 anon:a1 --until 2026-11-01", "tabard profile split anon:kiosk '*'")
+)
 @click.argument("first")
 @click.argument("second")
 @click.option("--until", help="Only what linked them before this time (ISO 8601).")
 @data_option
 @json_option
 def split(first: str, second: str, until: str | None, data: Path, as_json: bool) -> None:
-    """State that two identifiers are not one person (a cut); `unsplit` takes it back."""
+    """State that two identifiers are not one person (a cut); `unsplit` takes it back.
+
+    SECOND may be `*`: then nothing is one person with FIRST.
+    """
     if until:
         _instant(until)
-    _state(data, {"type": "cut", "a": _identifier(first), "b": _identifier(second), "until": until}, as_json=as_json)
+    _state(data, {"type": "cut", "a": _identifier(first), "b": _far_end(second), "until": until}, as_json=as_json)
 
 
 @profile.command(epilog=example("tabard profile unsplit user:u1 anon:a1"))
@@ -196,8 +203,8 @@ def split(first: str, second: str, until: str | None, data: Path, as_json: bool)
 @data_option
 @json_option
 def unsplit(first: str, second: str, data: Path, as_json: bool) -> None:
-    """Take a split back."""
-    _state(data, {"type": "uncut", "a": _identifier(first), "b": _identifier(second)}, as_json=as_json)
+    """Take a split back; `*` as SECOND takes every split of FIRST back."""
+    _state(data, {"type": "uncut", "a": _identifier(first), "b": _far_end(second)}, as_json=as_json)
 
 
 @profile.command(epilog=example("tabard profile delete user:u1 email:ann@example.com --yes"))
@@ -215,9 +222,7 @@ def delete(identifiers: tuple[str, ...], yes: bool, data: Path, as_json: bool) -
         if as_json:
             raise CommandFailed("not_confirmed", "--json asks nothing; add --yes", EXIT_PROBLEM)
         click.confirm(f"Delete {', '.join(ids)}? This cannot be undone", abort=True, err=True)
-    _state(
-        data, {"type": "delete", "ids": ids}, as_json=as_json, still=holdings(open_installation(data), SystemClock())
-    )
+    _state(data, {"type": "delete", "ids": ids}, as_json=as_json)
 
 
 @profile.command(epilog=example("tabard profile suppress user:u1"))
@@ -238,9 +243,11 @@ def unsuppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
     _state(data, {"type": "unsuppress", "ids": [_identifier(each) for each in identifiers]}, as_json=as_json)
 
 
-def _state(data: Path, control: dict[str, Any], *, as_json: bool, still: list[dict[str, Any]] | None = None) -> None:
+def _state(data: Path, control: dict[str, Any], *, as_json: bool) -> None:
+    controls = Controls(open_installation(data), SystemClock())
+    still = controls.still_held() if control["type"] == "delete" else None
     try:
-        position = Controls(open_installation(data), SystemClock()).append(control)
+        position = controls.append(control)
     except ValueError as problem:
         raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
     if as_json:
@@ -285,6 +292,10 @@ def _identifier(text: str) -> str:
     if text.partition(":")[0] not in _KINDS:
         raise CommandFailed("usage", f"{text!r}: a control names user:…, email:… or anon:…", EXIT_USAGE)
     return text
+
+
+def _far_end(text: str) -> str:
+    return text if text == EVERYTHING else _identifier(text)
 
 
 def _write(write: TraitWrite) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from tabard.clock import Clock
+from tabard.compose.holdings import holdings
+from tabard.identity.controls import EVERYTHING
 from tabard.identity.identifiers import parsed
 from tabard.log.codec import encode
 from tabard.log.drivers.sqlite import LogOptions, SqliteLogWriter
@@ -81,6 +83,10 @@ class Controls:
         finally:
             writer.close()
 
+    def still_held(self) -> list[dict[str, Any]]:
+        """What holds data after a delete, each `place` with `until`."""
+        return holdings(self._installation, self._clock)
+
 
 def _checked(control: Mapping[str, Any]) -> _Control:
     try:
@@ -92,11 +98,13 @@ def _checked(control: Mapping[str, Any]) -> _Control:
     for needed in _NEEDED[checked.type]:
         if not getattr(checked, needed):
             raise ValueError(f"a {checked.type} names {needed.replace('group_id', 'groupId')}")
-    for identifier in (*checked.ids, checked.a, checked.b):
+    # `cut` and `uncut` may name everything as the other end.
+    far = "" if checked.b == EVERYTHING else checked.b
+    for identifier in (*checked.ids, checked.a, far):
         kind, separator, value = identifier.partition(":")
         if identifier and (kind not in _KINDS or not separator or not value):
             raise ValueError(f"{identifier!r} is no identifier; write user:…, email:… or anon:…")
-    if checked.type in ("cut", "uncut") and parsed(checked.a) == parsed(checked.b):
+    if far and parsed(checked.a) == parsed(far):
         raise ValueError(f"{checked.a!r} has no link with itself; a {checked.type} names two identifiers")
     if checked.type == "ungroup" and not (checked.user_id or checked.anonymous_id):
         raise ValueError("an ungroup names userId or anonymousId")

@@ -43,8 +43,12 @@ class StoreIdentity:
         return History(self._profiles).as_of(identifier, instant_ms)
 
     def group(self, group_id: str) -> Group | None:
-        """A group's traits and members."""
+        """A group's traits."""
         return Search(self._profiles).group(group_id)
+
+    def members(self, group_id: str, limit: int, after: int | None = None) -> tuple[list[str], int | None]:
+        """Who is in a group, and where to go on (None at the end)."""
+        return Search(self._profiles).members(group_id, limit, after)
 
     def by_trait(self, key: str, value: str, limit: int, after: int = 0) -> tuple[list[Profile], int | None]:
         """Profiles with a trait of that value, and where to go on (None at the end)."""

@@ -54,7 +54,11 @@ class IdentityReader(Protocol):
         ...
 
     def group(self, group_id: str) -> Group | None:
-        """A group's traits and members."""
+        """A group's traits."""
+        ...
+
+    def members(self, group_id: str, limit: int, after: int | None = None) -> tuple[list[str], int | None]:
+        """Who is in a group, by canonical identifier, and where to go on (None at the end)."""
         ...
 
     def by_trait(self, key: str, value: str, limit: int, after: int = 0) -> tuple[list[Profile], int | None]:
@@ -78,6 +82,10 @@ class Controls(Protocol):
 
     def append(self, control: Mapping[str, Any]) -> str:
         """The position the control was kept at. Raises ValueError naming what is wrong with it."""
+        ...
+
+    def still_held(self) -> list[Json]:
+        """What holds data after a delete, each `place` with `until`."""
         ...
 
 

@@ -289,9 +289,12 @@ def _links(request: Request) -> Json:
 
 
 def _account_links(request: Request) -> Json:
-    linked = [{"to_collection": "users", "external_ids": [_external_id(one)]} for one in _account(request).members]
-    rows, cursor = _page(request, linked)
-    return {"data": rows} | cursor
+    """The members, the latest resolved first; a page may be short of the limit and still have more behind it."""
+    group = _account(request)
+    members = _deps(request).readers().identity.members
+    found, following = members(group.group_id, _limit(request), _place(request))
+    linked = [{"to_collection": "users", "external_ids": [_external_id(one)]} for one in found]
+    return {"data": linked} | _cursor(request, following)
 
 
 _PARTS: Final[dict[tuple[str, str], Callable[[Request], Json]]] = {

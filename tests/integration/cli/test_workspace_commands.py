@@ -190,6 +190,9 @@ def test_a_control_is_kept_in_the_log_and_a_wrong_one_is_refused_by_name(run: Ru
     assert {"store", "delivery", "deletion", "other identifiers", "rejections", "quarantine", "backups"} <= set(still)
     named = datetime.fromisoformat(still["log"].removeprefix("not before ").partition(": ")[0])
     assert timedelta(days=6.9) < named - datetime.now(UTC) <= timedelta(days=7)
+    assert run("profile", "split", "anon:kiosk", "*", "--until", "2026-11-01")["position"] == "0:3"
+    assert run("profile", "unsplit", "anon:kiosk", "*")["position"] == "0:4"
+    assert run("profile", "split", "*", "anon:kiosk", code=2)["error"]["code"] == "usage"
 
 
 def test_a_delete_says_which_destinations_are_asked_and_which_are_not(run: Run) -> None:

@@ -12,13 +12,14 @@ import pytest
 from tabard.clock import SystemClock
 from tabard.compose.identity import StoreIdentity
 from tabard.settings import Settings
-from tabard.storage.sqlite import store_history
+from tabard.storage.sqlite import store_explain, store_history, store_search
 from tabard.web import profile_api
 from tabard.web.app import create_app
 from tabard.web.deps import Deps, Readers
 from tests.integration.resolver.engine import Engine
 
 MESSAGES = 90
+MEMBERS = 5
 PERSON = "/v1/spaces/any/collections/users/profiles/user_id:u"
 
 
@@ -28,13 +29,19 @@ def at(n: int) -> str:
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A person of 90 messages: every tenth an identify of a plan, the others events; the first one rare."""
+    """A person of 90 messages: every tenth an identify of a plan, the others events; the first one rare.
+
+    And a group of five, who share a device.
+    """
     engine = Engine(tmp_path)
     calls: list[dict[str, Any]] = []
     for n in range(MESSAGES):
         call = {"messageId": f"m{n}", "timestamp": at(n), "userId": "u"}
         what = {"type": "track", "event": "Rare" if n == 0 else "Usual"}
         calls.append(call | ({"type": "identify", "traits": {"plan": n}} if n % 10 == 5 else what))
+    for n in range(MEMBERS):
+        device = {"anonymousId": "d", "userId": f"g{n}", "groupId": "acme"}
+        calls.append({"type": "group", "messageId": f"g{n}", "timestamp": at(n), **device})
     engine.feed(calls)
     engine.settle()
 
@@ -127,3 +134,39 @@ async def test_a_past_profile_says_when_it_is_made_of_a_part(
     monkeypatch.setattr(store_history, "MESSAGES_MAX", 20)
     assert (await web.get(f"/api/profiles/user:u?{then}")).json()["truncated"] is True
     assert (await web.get(f"/api/profiles/user:u/traits?{then}")).json()["plan"]["truncated"] is True
+
+
+async def test_the_members_of_an_account_come_in_pages_however_many_messages_one_answer_looks_at(
+    web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/v1/spaces/any/collections/accounts/profiles/group_id:acme/links"
+    for looked_at in (1000, 1):
+        monkeypatch.setattr(store_search, "MESSAGES_LOOKED_AT_MAX", looked_at)
+        found: list[str] = []
+        cursor: dict[str, Any] = {"has_more": True, "next": ""}
+        while cursor["has_more"]:
+            answer = (await web.get(f"{path}?limit=2&next={cursor['next']}")).json()
+            assert len(answer["data"]) <= 2
+            found += [row["external_ids"][0]["id"] for row in answer["data"]]
+            cursor = answer["cursor"]
+        assert sorted(found) == [f"g{n}" for n in range(MEMBERS)]
+
+
+async def test_an_explanation_says_when_it_lists_a_part(
+    web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("explain", "identity"):
+        assert "truncated" not in (await web.get(f"/api/profiles/user:g0/{path}")).json()
+    assert "This is part of it" not in (await web.get("/people/user:g0")).text
+    monkeypatch.setattr(store_explain, "EVIDENCE_MAX", 2)
+    for path in ("explain", "identity"):
+        assert (await web.get(f"/api/profiles/user:g0/{path}")).json()["truncated"] is True
+    assert "This is part of it" in (await web.get("/people/user:g0")).text
+
+
+async def test_the_page_of_a_person_says_when_what_a_value_replaced_was_not_looked_at(
+    web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "not looked at" not in (await web.get("/people/user:u")).text
+    monkeypatch.setattr(store_history, "MESSAGES_MAX", 10)
+    assert "in older messages, which were not looked at" in (await web.get("/people/user:u")).text

@@ -7,7 +7,7 @@ from tabard.profiles.profile import fold, traits_of
 from tabard.storage.interface import Group, Profile
 from tabard.storage.sqlite.database import statements
 from tabard.storage.sqlite.store_entry import NO_LINK, UNCHAINED, Role, Row, decode_links
-from tabard.storage.sqlite.store_messages import late, numbers
+from tabard.storage.sqlite.store_messages import late, numbers, one
 from tabard.storage.sqlite.store_nodes import Node
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 
@@ -85,23 +85,26 @@ class Search:
 
     def _naming(self, group: Node, after: int | None) -> Iterator[Row]:
         """The messages that name a group, the latest resolved first, behind one of them; then its late mentions."""
+        database = self._reader.database
         position, late_after = group.newest, NO_LINK
         if after is not None:
-            position = self._next(after, group)
+            behind = database.execute(_SQL["message_head"], (after,)).fetchone()
+            position = NO_LINK if behind is None else _older(Row(*behind), group)
             if position == UNCHAINED:
                 position, late_after = NO_LINK, after
         while position != NO_LINK:
-            yield Row(*self._reader.database.execute(_SQL["message_head"], (position,)).fetchone())
-            position = self._next(position, group)
-        yield from (
-            row for row in late(self._reader.database, group, _SQL["message_head"]) if row.position > late_after
-        )
+            row = Row(*one(database, _SQL["message_head"], position))
+            yield row
+            position = _older(row, group)
+        for row in late(database, group, _SQL["message_head"]):
+            if row.position > late_after:
+                yield row
 
-    def _next(self, position: int, group: Node) -> int:
-        """The next older place in a group's chain; at its end, and of what is no place in it, `NO_LINK`."""
-        row = self._reader.database.execute(_SQL["message_head"], (position,)).fetchone()
-        links = decode_links(Row(*row).links) if row is not None else []
-        return next((links[at + 2] for at in range(2, len(links), 3) if links[at + 1] == group.id), NO_LINK)
+
+def _older(row: Row, group: Node) -> int:
+    """The next place in a group's chain behind a row; `NO_LINK` at its end, or where the row does not name it."""
+    links = decode_links(row.links)
+    return next((links[at + 2] for at in range(2, len(links), 3) if links[at + 1] == group.id), NO_LINK)
 
 
 def _text(value: Any) -> str:

@@ -172,16 +172,21 @@ def changes_api(request: Request) -> Response:
 
 
 async def control_api(request: Request) -> Response:
-    """`POST /api/controls`: states a delete, suppress, unsuppress, cut, uncut or ungroup."""
+    """`POST /api/controls`: states a delete, suppress, unsuppress, cut, uncut or ungroup.
+
+    The answer to a delete says in `stillHeld` what holds data afterwards, and until when.
+    """
     await auth.require_change(request)
     deps: Deps = request.app.state.deps
     try:
         control: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
         # It waits for the lock of the admin partition and for the disk.
+        still = await run_in_threadpool(deps.controls.still_held) if control.get("type") == "delete" else None
         position = await run_in_threadpool(deps.controls.append, control)
     except (msgspec.MsgspecError, ValueError) as problem:
         raise Refused("bad_request", f"not a control: {problem}") from problem
-    return JSONResponse({"success": True, "position": position})
+    answer = {"success": True, "position": position}
+    return JSONResponse(answer if still is None else answer | {"stillHeld": still})
 
 
 def _readers(request: Request) -> Readers:

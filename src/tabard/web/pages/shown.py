@@ -84,7 +84,7 @@ def history_json(history: TraitHistory) -> Json:
     return shown if history.since is None else shown | {"truncated": True, "from": iso_ms(history.since)}
 
 
-def _truncated(answer: Profile | TraitWrite) -> Json:
+def _truncated(answer: Profile | TraitWrite | Explanation | IdentityGraph) -> Json:
     return {"truncated": True} if answer.truncated else {}
 
 
@@ -95,7 +95,7 @@ def explanation_json(explanation: Explanation) -> Json:
         "canonical": explanation.canonical,
         "together": [_reason(reason) for reason in explanation.together],
         "apart": [_reason(reason) for reason in explanation.apart],
-    }
+    } | _truncated(explanation)
 
 
 def graph_json(graph: IdentityGraph) -> Json:
@@ -104,7 +104,7 @@ def graph_json(graph: IdentityGraph) -> Json:
         {"low": claim.low, "high": claim.high, "kind": claim.kind, "message": _behind(claim.message)}
         for claim in graph.evidence
     ]
-    return {"nodes": list(graph.nodes), "evidence": evidence}
+    return {"nodes": list(graph.nodes), "evidence": evidence} | _truncated(graph)
 
 
 def _write(write: TraitWrite) -> Json:
