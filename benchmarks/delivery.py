@@ -1,38 +1,44 @@
 """Messages a second delivered from one process to a local receiver, with the CPU a delivery costs and the lag.
 
-    python -m benchmarks.delivery [--singles N] [--batched N]
+    python -m benchmarks.delivery [--singles N] [--batched N] [--lag-seconds S]
 
-The receiver is a process of its own; the deliverer's CPU includes its threads and delivery.db on disk. Messages come
-from memory, so that delivery alone is measured; `benchmarks.end_to_end` measures the whole road. Bare aiohttp, posting
-the same bodies with as many connections, is the baseline.
+The receiver is a process of its own. Messages are read from a store that the resolver's code filled; the CPU is that of
+reading, deciding, sending and keeping books, in one process with one deliverer. Each of ten destinations has a port of
+its own. Bare aiohttp, posting the same bodies with as many connections, is the baseline. The lag is that of a whole
+`tabard serve`: from the collector's 200 to the receipt.
 """
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
 import uvloop
 
 from benchmarks.gates import check
-from tabard.message.types import StoredMessage
+from benchmarks.resolver import Run
+from benchmarks.traffic import Load, sent_at
 from tabard.settings import Settings
+from tabard.storage.interface import Consumed
+from tabard.storage.sqlite.store_reader import SqliteMessageReader
+from tabard.testing.installation import running
 from tests.integration.delivery.running import Running, delivering
-from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace, stored, webhook
+from tests.integration.delivery.stored import MemoryWorkspace, webhook
 
 BATCH = 500
 DESTINATIONS = 10
 PACED_PER_S = 1_000
+CONNECTIONS = 64
 SETTINGS = Settings(egress_private=True)
 _OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -65,8 +71,8 @@ class _Receiver(asyncio.Protocol):
 def _receive(pipe: Connection) -> None:
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(_Receiver, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
+        servers = [await loop.create_server(_Receiver, "127.0.0.1", 0) for _ in range(DESTINATIONS)]
+        pipe.send([server.sockets[0].getsockname()[1] for server in servers])
         while await loop.run_in_executor(None, pipe.recv) == "arrivals":
             pipe.send(_Receiver.arrivals[:])
             _Receiver.arrivals.clear()
@@ -75,13 +81,13 @@ def _receive(pipe: Connection) -> None:
 
 
 class Receiver:
-    """The receiving process."""
+    """The receiving process. urls: where it listens, one a destination."""
 
     def __enter__(self) -> "Receiver":
         self._pipe, theirs = multiprocessing.Pipe()
         self._process = multiprocessing.get_context("fork").Process(target=_receive, args=(theirs,), daemon=True)
         self._process.start()
-        self.url = f"http://127.0.0.1:{self._pipe.recv()}/hook"
+        self.urls = [f"http://127.0.0.1:{port}/hook" for port in self._pipe.recv()]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,63 +101,69 @@ class Receiver:
         return found
 
 
-def made(number: int, start: int = 0) -> list[StoredMessage]:
-    """Identify calls of about 700 bytes, each of its own person."""
-    traits = {f"trait{index}": f"value of trait {index}" for index in range(10)}
-    context = {"library": {"name": "bench", "version": "1"}, "userAgent": "Mozilla/5.0 (X11; Linux x86_64)"}
-    return [
-        stored(
-            offset, type="identify", event=None, traits=traits, context=context, timestamp="2026-01-01T00:00:00.000Z"
-        )
-        for offset in range(start, start + number)
-    ]
-
-
 async def _until(running: Running, destinations: int, number: int) -> None:
     consumers = [running.deliverer.outlets[f"d{index}"].served[0].consumer for index in range(destinations)]
     while any(sum(each.vector.values()) < number for each in consumers):  # noqa: ASYNC110
         await asyncio.sleep(0.005)
 
 
-async def throughput(url: str, number: int, destinations: int, batch_size: int, folder: Path) -> tuple[float, float]:
-    """Seconds of wall and CPU for that many messages to that many destinations."""
-    messages = MemoryMessages()
-    instances = [webhook(url, id=f"d{index}", name=f"h{index}", batch_size=batch_size) for index in range(destinations)]
-    batch = made(number)
-    async with delivering(folder, messages, MemoryWorkspace(instances), settings=SETTINGS) as running:
+@dataclass(frozen=True)
+class Bench:
+    """Where the messages are, and who receives them."""
+
+    store: Path
+    urls: list[str]
+    folder: Path
+
+    async def throughput(self, number: int, destinations: int, batch_size: int) -> tuple[float, float]:
+        """Seconds of wall and CPU for that many messages to that many destinations."""
+        instances = [
+            webhook(url, id=f"d{index}", name=f"h{index}", batch_size=batch_size)
+            for index, url in enumerate(self.urls[:destinations])
+        ]
         cpu, began = _cpu(), time.perf_counter()
-        messages.add(batch)
-        await _until(running, destinations, number)
+        place = Path(tempfile.mkdtemp(dir=self.folder))
+        with contextlib.closing(SqliteMessageReader(self.store)) as messages:
+            async with delivering(place, messages, MemoryWorkspace(instances), settings=SETTINGS) as running:
+                await _until(running, destinations, number)
+                return time.perf_counter() - began, _cpu() - cpu
+
+    async def bare(self, number: int) -> tuple[float, float]:
+        """Seconds of wall and CPU of aiohttp alone, posting the same bodies."""
+        with contextlib.closing(SqliteMessageReader(self.store)) as messages:
+            bodies = iter([message.body for message in messages.read(1, 0, number)])
+        cpu, began = _cpu(), time.perf_counter()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS)) as session:
+
+            async def post() -> None:
+                for body in bodies:
+                    headers = {"content-type": "application/json"}
+                    async with session.post(self.urls[0], data=body, headers=headers) as answer:
+                        await answer.read()
+
+            await asyncio.gather(*(post() for _ in range(CONNECTIONS)))
         return time.perf_counter() - began, _cpu() - cpu
 
 
-async def bare(url: str, number: int) -> tuple[float, float]:
-    """Seconds of wall and CPU of aiohttp alone, posting the same bodies."""
-    bodies = iter([message.body for message in made(number)])
-    cpu, began = _cpu(), time.perf_counter()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
-
-        async def post() -> None:
-            for body in bodies:
-                async with session.post(url, data=body, headers={"content-type": "application/json"}) as answer:
-                    await answer.read()
-
-        await asyncio.gather(*(post() for _ in range(64)))
-    return time.perf_counter() - began, _cpu() - cpu
+def stored(number: int, folder: Path) -> Path:
+    """A store with that many messages of an invented population, each about 700 bytes."""
+    run = Run(folder, projector=False)
+    run.grow(number)
+    # The partition was found at its end: without that its last message might not be the last of its time.
+    run.store.apply([], [Consumed(1, number, number, 0, polled_at=1 << 60)])
+    run.store.close()
+    return run.path
 
 
-async def lag(receiver: Receiver, seconds: float, folder: Path) -> list[float]:
-    """Milliseconds from a message's appearance in the store to its arrival, at a steady rate; sorted."""
-    messages, appeared = MemoryMessages(), {}
-    async with delivering(folder, messages, MemoryWorkspace([webhook(receiver.url)]), settings=SETTINGS):
-        ready = iter(made(int(seconds * PACED_PER_S)))
-        began = time.perf_counter()
-        for index, message in enumerate(ready):
-            await asyncio.sleep(max(0.0, began + index / PACED_PER_S - time.perf_counter()))
-            appeared[message.message_id] = time.time()
-            messages.add([message])
-        await asyncio.sleep(0.5)
-    return sorted((at - appeared[id_]) * 1000 for at, id_ in receiver.arrivals() if id_ in appeared)
+def lag_ms(receiver: Receiver, seconds: float, folder: Path) -> list[float]:
+    """Milliseconds from the collector's 200 to the receipt, for single calls at a steady rate; sorted."""
+    with running(folder / "installation", environ={"TABARD_EGRESS_PRIVATE": "true"}) as tabard:
+        tabard.tabard("destination", "add", "webhook", "receiver", "--set", f"url={receiver.urls[0]}")
+        door = urlsplit(tabard.collector)
+        load = Load(str(door.hostname), door.port or 80, tabard.write_key, PACED_PER_S, seconds, 1, CONNECTIONS)
+        sent = uvloop.run(sent_at(load))
+        time.sleep(1)
+    return sorted((at - sent[id_]) * 1000 for at, id_ in receiver.arrivals() if id_ in sent)
 
 
 def _cpu() -> float:
@@ -174,6 +186,11 @@ def _told(name: str, number: int, run: Callable[[], tuple[float, float]]) -> Tol
     return told
 
 
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser()
@@ -181,25 +198,28 @@ def main() -> None:
     parser.add_argument("--batched", type=int, default=60_000)
     parser.add_argument("--lag-seconds", type=float, default=5.0)
     given = parser.parse_args()
-    size = len(msgspec.json.encode(msgspec.json.decode(made(1)[0].body)))
-    print(f"{os.cpu_count()} cores, bodies of {size} bytes, batches of {BATCH}")
+    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, batches of {BATCH}")
     with tempfile.TemporaryDirectory() as folder, Receiver() as receiver:
-
-        def run(number: int, destinations: int, batch_size: int) -> Callable[[], tuple[float, float]]:
-            place = Path(tempfile.mkdtemp(dir=folder))
-            return lambda: uvloop.run(throughput(receiver.url, number, destinations, batch_size, place))
-
+        place = Path(folder)
         singles, batched = given.singles, given.batched
-        _told("bare aiohttp, singles", singles, lambda: uvloop.run(bare(receiver.url, singles)))
-        single = _told("1 destination, singles", singles, run(singles, 1, 1))
-        few = singles // 4
-        singles_ten = _told(f"{DESTINATIONS} destinations, singles", few * DESTINATIONS, run(few, DESTINATIONS, 1))
-        batch = _told("1 destination, batches", batched, run(batched, 1, BATCH))
-        few = batched // 4
-        batches_ten = _told(f"{DESTINATIONS} destinations, batches", few * DESTINATIONS, run(few, DESTINATIONS, BATCH))
+        short = Bench(stored(singles, _made(place / "short")), receiver.urls, place)
+        long = Bench(stored(batched, _made(place / "long")), receiver.urls, place)
+
+        def run(bench: Bench, number: int, destinations: int, batch_size: int) -> Callable[[], tuple[float, float]]:
+            return lambda: uvloop.run(bench.throughput(number, destinations, batch_size))
+
+        _told("bare aiohttp, singles", singles, lambda: uvloop.run(short.bare(singles)))
+        single = _told("1 destination, singles", singles, run(short, singles, 1, 1))
+        singles_ten = _told(
+            f"{DESTINATIONS} destinations, singles", singles * DESTINATIONS, run(short, singles, DESTINATIONS, 1)
+        )
+        batch = _told("1 destination, batches", batched, run(long, batched, 1, BATCH))
+        batches_ten = _told(
+            f"{DESTINATIONS} destinations, batches", batched * DESTINATIONS, run(long, batched, DESTINATIONS, BATCH)
+        )
         receiver.arrivals()
-        lags = uvloop.run(lag(receiver, given.lag_seconds, Path(tempfile.mkdtemp(dir=folder))))
-        p50, p99 = statistics.median(lags), lags[int(len(lags) * 0.99)]
+        lags = lag_ms(receiver, given.lag_seconds, place)
+        p50, p99 = lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
         print(f"{f'lag at {PACED_PER_S:,} messages/s':38} p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(lags):,} messages)")
         check("single requests a second to one destination", single.rate, 4_000)
         check("messages a second in batches to one destination", batch.rate, 20_000)

@@ -120,6 +120,24 @@ async def _generate(load: Load) -> Series:
     return series
 
 
+async def sent_at(load: Load) -> dict[str, float]:
+    """Sends the load singly; when each message was acknowledged (s since the epoch), by its id."""
+    acknowledged: dict[str, float] = {}
+    begin = time.monotonic()
+
+    async def lane(first: int) -> None:
+        reader, writer = await asyncio.open_connection(load.host, load.port)
+        for number in range(first, int(load.rate_per_s * load.seconds), load.connections):
+            [data] = bodies(load.write_key, number, 1, 1, load.people)
+            await asyncio.sleep(max(0.0, begin + number / load.rate_per_s - time.monotonic()))
+            if await _one(reader, writer, data):
+                acknowledged[str(message(number, load.people)["messageId"])] = time.time()
+        writer.close()
+
+    await asyncio.gather(*(lane(first) for first in range(load.connections)))
+    return acknowledged
+
+
 def _generator(load: Load, result: Connection) -> None:
     result.send(asyncio.run(_generate(load)))
 

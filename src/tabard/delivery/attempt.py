@@ -71,13 +71,9 @@ async def _perform(
 def _call(unit: Unit, index: int, compiled: Compiled, now: datetime) -> Call:
     item = unit.entries[index].item
     message: Mapping[str, Any] = item.body if item else {}
-    return Call(
-        unit.planned[index].payload,
-        compiled.settings,
-        message,
-        now,
-        options_for(message.get("integrations"), compiled.route.names),
-    )
+    integrations = message.get("integrations")
+    options = options_for(integrations, compiled.route.names) if integrations else {}
+    return Call(unit.planned[index].payload, compiled.settings, message, now, options)
 
 
 def outcome_of(error: Exception | None, now_ms: int, retry_after_max_s: float) -> Outcome:

@@ -8,7 +8,7 @@ from tabard.delivery.route import Filter, Route, route_of, untrusted
 from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.payload import check_settings
-from tabard.destinations.kit.plan import Invalid, Planned, Subscription, compile_subscription, plan
+from tabard.destinations.kit.plan import Invalid, Planned, Plans, Subscription, compile_subscription, plan_one
 from tabard.message.traits import parse_instant
 from tabard.workspace.types import DestinationInstance
 
@@ -53,14 +53,18 @@ class Compiled:
         return self.instance.version
 
     def steps(
-        self, message: Mapping[str, Any], trust: int, done: tuple[str, ...] = ()
+        self, message: Mapping[str, Any], trust: int, plans: Plans, done: tuple[str, ...] = ()
     ) -> list[tuple[str, Planned | Invalid]]:
-        """What the message triggers, may trigger and has not done yet, in the order of the subscriptions."""
+        """What the message triggers, may trigger and has not done yet, in the order of the subscriptions.
+
+        `plans`: what other instances worked out for this message, and are told in turn.
+        """
         return [
             (id_, planned)
             for id_, subscription in self.subscriptions
-            if id_ not in done and untrusted(subscription.action, trust) is None
-            for planned in plan((subscription,), message)
+            if id_ not in done
+            and untrusted(subscription.action, trust) is None
+            and (planned := plan_one(subscription, message, plans)) is not None
         ]
 
     def refusal(self, message: Mapping[str, Any], trust: int) -> Filter:

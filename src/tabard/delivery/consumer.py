@@ -113,7 +113,7 @@ class Consumer:
                 continue
             reason = self._accepts(item) or refusal(compiled.route, entry.source, item.body)
             if not reason:
-                entry.steps = compiled.steps(item.body, item.stored.trust)
+                entry.steps = compiled.steps(item.body, item.stored.trust, item.plans)
                 reason = None if entry.steps else compiled.refusal(item.body, item.stored.trust)
             if reason:
                 self._end(entry, Term.FILTERED, reason)
@@ -230,9 +230,12 @@ class Consumer:
         if not unit.entries:
             self.shared.breaker.probing = False
         self._ready.came_back(unit)
+        if good:
+            self._recovered(now_ms)
         for entry, outcome in zip(unit.entries, outcomes, strict=True):
             entry.answered_at = now_ms
-            self._blame(unit, entry, outcome, now_ms)
+            if outcome.verdict is not Verdict.DELIVERED:
+                self._blame(unit, entry, outcome, now_ms)
             self._after(entry, outcome, now_ms)
 
     def stood_before_start(self, numbers: Mapping[str, int]) -> None:
@@ -269,7 +272,6 @@ class Consumer:
     def _step_done(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         subscription_id, planned = entry.steps[entry.step]
         if outcome.verdict is Verdict.DELIVERED:
-            self._recovered(now_ms)
             entry.done += (subscription_id,)
             if self.needless and not isinstance(planned, Invalid):
                 self.needless.delivered(entry, subscription_id, planned, self._ledger)
@@ -383,7 +385,8 @@ class Consumer:
         if entry.item is not None:
             # Planned anew: the mapping may have been corrected.
             entry.step, entry.is_dead = 0, False
-            entry.steps = self.shared.compiled.steps(entry.item.body, entry.item.stored.trust, entry.done)
+            item, compiled = entry.item, self.shared.compiled
+            entry.steps = compiled.steps(item.body, item.stored.trust, item.plans, entry.done)
         self._go_on(entry, now_ms)
 
     def _hurry_one(self, now_ms: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tabard.delivery.egress import Egress, EgressRules
 from tabard.delivery.entry import Item
 from tabard.delivery.feed import Feed, Seat
 from tabard.delivery.ledger import Ledger
+from tabard.delivery.names import Names
 from tabard.delivery.needless import Needless
 from tabard.delivery.outlet import Outlet, Served
 from tabard.delivery.pace import Bucket, Pace
@@ -80,6 +82,7 @@ class Deliverer:
         self.unusable: dict[str, str] = {}
         self.committed_at = 0
         self.feed = Feed(deps.messages, deps.reader_executor, deps.clock)
+        self._names = Names()
         self._egress: dict[str, Egress] = {}
         self._workspace_version: int | None = None
         self._hurried = asyncio.Event()
@@ -89,8 +92,10 @@ class Deliverer:
 
     async def start(self) -> None:
         """Takes the configuration up and begins to deliver."""
-        await self.feed.fill()
+        # Thousands of messages are under way at a time: a collection for every 700 new objects walks them all.
+        gc.set_threshold(50_000, 20, 100)
         await self.reconfigure()
+        await self.feed.begin(served.seat for outlet in self.outlets.values() for served in outlet.served[:1])
         self._tasks = [asyncio.create_task(self._fill()), asyncio.create_task(self._commit_on())]
 
     async def close(self) -> None:
@@ -173,7 +178,7 @@ class Deliverer:
             if other.destination == instance.id and other.kind is ConsumerKind.REPLAY and other.state == "running"
         ]
         egress = self._egress[instance.id] = Egress(
-            EgressRules(timeout_s=settings.delivery_timeout_s, allows_private=settings.egress_private)
+            EgressRules(timeout_s=settings.delivery_timeout_s, allows_private=settings.egress_private), self._names
         )
         outlet = Outlet(
             shared, egress, self.feed, self.deps.clock, float(settings.retry_after_max_s), self._hurried.set

@@ -1,27 +1,36 @@
-"""The only way out: requests to destinations over aiohttp, kept away from private networks.
+"""The only way out: requests to destinations over kept HTTP/1.1 connections, kept away from private networks.
 
 Addresses are checked after name resolution, at the moment a socket is made, so that neither a name nor a redirect
 nor a second look-up leads inside.
 """
 
+import asyncio
+import contextlib
 import socket
-from collections.abc import Sequence
+import ssl
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
-
-import aiohttp
-import yarl
+from functools import cache, lru_cache
+from typing import Final
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from tabard.delivery.addresses import is_refused
-from tabard.destinations.kit.errors import Unreachable
-from tabard.destinations.kit.request import HttpRequest, HttpResponse
+from tabard.delivery.connection import BrokenAnswer, Connection
+from tabard.delivery.names import Address, Names
+from tabard.destinations.kit.errors import PayloadInvalid, Unreachable
+from tabard.destinations.kit.request import HttpRequest, HttpResponse, basic_auth
 
 USER_AGENT: Final = "Tabard"
-ANSWER_BYTES_MAX: Final = 1024 * 1024
 REDIRECTS_MAX: Final = 3
+IDLE_S: Final = 15.0
+"""How long a kept connection may be idle and still be used: after that its other end may be about to close it."""
 _METHOD_KEPT: Final = (307, 308)
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_OUR_HEADERS: Final = frozenset(
+    {"host", "user-agent", "accept-encoding", "content-length", "transfer-encoding", "connection", "expect", "upgrade"}
+)
+_PORTS: Final = {"http": 80, "https": 443}
+_QUOTED_ALREADY: Final = "%!#$&'()*+,/:;=?@[]~"
 
 
 class NoAnswer(Unreachable):
@@ -42,113 +51,163 @@ class EgressRules:
 
     timeout_s: float = 10.0
     allows_private: bool = False
-    connections_max: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a URL leads. origin: requests to one share connections. head: what its requests begin with, but for the
+    method: path, and the headers that are the same in all of them.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    origin: str
+    head: str
 
 
 class Egress:
-    """The connections of one destination instance; it is a `Send` (destinations.kit.request)."""
+    """The connections of one destination instance; it is a `Send` (destinations.kit.request).
 
-    def __init__(self, rules: EgressRules) -> None:
-        """Must be made inside the event loop that uses it."""
+    There are as many as requests at once, which `pace` limits.
+    """
+
+    def __init__(self, rules: EgressRules, names: Names | None = None) -> None:
+        """`names`: shared by all instances of a process."""
         self._rules = rules
-        connector = aiohttp.TCPConnector(
-            limit=rules.connections_max,
-            ttl_dns_cache=30,
-            socket_factory=_any_socket if rules.allows_private else _public_socket,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=rules.timeout_s),
-            headers={"user-agent": USER_AGENT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self._names = names or Names()
+        self._free: dict[str, deque[Connection]] = {}
 
     async def __call__(self, request: HttpRequest, /) -> HttpResponse:
-        """The answer, whatever its status; a body beyond 1 MiB is cut. Raises `NoAnswer`."""
-        try:
-            return await self._follow(request)
-        except TimeoutError as error:
-            raise NoAnswer("timeout", f"no whole answer within {self._rules.timeout_s:g} s") from error
-        except aiohttp.ClientConnectorError as error:
-            refused = _refusal(error)
-            if refused:
-                raise NoAnswer("refused_address", f"{refused}; set egress_private to allow it") from error
-            raise NoAnswer("connection", f"cannot connect: {error.os_error}") from error
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            raise NoAnswer("connection", f"the connection broke: {error}") from error
-        except (aiohttp.ClientError, ValueError) as error:
-            raise NoAnswer("broken_answer", f"{type(error).__name__}: {error}") from error
-
-    async def _follow(self, request: HttpRequest) -> HttpResponse:
+        """The answer, whatever its status; a body beyond 1 MiB is cut. Raises `NoAnswer`, and `PayloadInvalid` for
+        what is no HTTP request.
+        """
         for _ in range(REDIRECTS_MAX + 1):
-            answer = await self._once(request)
-            target = answer.headers.get("location")
-            if answer.status not in _METHOD_KEPT or not target:
+            try:
+                answer = await self._once(request)
+            except (OSError, BrokenAnswer) as error:
+                raise _no_answer(error, self._rules.timeout_s) from error
+            location = answer.headers.get("location")
+            if answer.status not in _METHOD_KEPT or not location:
                 return answer
-            request = _redirected(request, target)
+            request = _redirected(request, location)
         raise NoAnswer("redirects", f"more than {REDIRECTS_MAX} redirects")
 
-    async def _once(self, request: HttpRequest) -> HttpResponse:
-        async with self._session.request(
-            request.method,
-            yarl.URL(request.url),
-            headers=request.headers,
-            data=request.body or None,
-            allow_redirects=False,
-        ) as response:
-            body = await _body(response.content)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return HttpResponse(response.status, headers, body)
-
     async def close(self) -> None:
-        """Closes the connections."""
-        await self._session.close()
+        """Closes the connections that are free; the others close with their requests."""
+        for free in self._free.values():
+            for connection in free:
+                connection.close()
+        self._free.clear()
+
+    async def _once(self, request: HttpRequest) -> HttpResponse:
+        loop = asyncio.get_running_loop()
+        target = _target(request.url)
+        sent, until_s = _bytes_of(request, target), loop.time() + self._rules.timeout_s
+        free = self._free.get(target.origin)
+        if free is None:
+            free = self._free[target.origin] = deque()
+        connection = _newest(free, loop.time()) or await self._connected(target)
+        answer = await connection.ask(request.method, sent, until_s - loop.time())
+        if connection.is_free:
+            connection.free_since_s = loop.time()
+            free.append(connection)
+        return answer
+
+    async def _connected(self, target: _Target) -> Connection:
+        async with asyncio.timeout(self._rules.timeout_s):
+            addresses = await self._names.addresses(target.host, target.port)
+            for address in addresses[:-1]:
+                # A dead address must leave time for the next one.
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(self._rules.timeout_s / len(addresses)):
+                        return await self._connected_to(address, target)
+            return await self._connected_to(addresses[-1], target)
+
+    async def _connected_to(self, address: Address, target: _Target) -> Connection:
+        if not self._rules.allows_private and is_refused(address.host):
+            raise AddressRefused(f"{address.host} is a private address")
+        loop = asyncio.get_running_loop()
+        made = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            await loop.sock_connect(made, address.place)
+            secure = {"ssl": _tls(), "server_hostname": target.host} if target.scheme == "https" else {}
+            _, connection = await loop.create_connection(Connection, sock=made, **secure)  # type: ignore[call-overload]
+        except BaseException:
+            made.close()
+            raise
+        return connection  # type: ignore[no-any-return]
 
 
-async def _body(content: aiohttp.StreamReader) -> bytes:
-    first = await content.read(ANSWER_BYTES_MAX)
-    if content.at_eof():
-        return first
-    chunks, size = [first], len(first)
-    while size < ANSWER_BYTES_MAX and (chunk := await content.read(ANSWER_BYTES_MAX - size)):
-        chunks.append(chunk)
-        size += len(chunk)
-    return b"".join(chunks)
+def _newest(free: deque[Connection], now_s: float) -> Connection | None:
+    """The connection that was used last, if it can be used again; those that waited too long are closed."""
+    while free and now_s - free[0].free_since_s > IDLE_S:
+        free.popleft().close()
+    while free:
+        connection = free.pop()
+        if connection.is_free:
+            return connection
+    return None
 
 
-def _redirected(request: HttpRequest, target: str) -> HttpRequest:
+def _no_answer(error: Exception, timeout_s: float) -> NoAnswer:
+    if isinstance(error, TimeoutError):
+        return NoAnswer("timeout", f"no whole answer within {timeout_s:g} s")
+    if isinstance(error, AddressRefused):
+        return NoAnswer("refused_address", f"{error}; set egress_private to allow it")
+    if isinstance(error, BrokenAnswer):
+        return NoAnswer("broken_answer", f"the answer is not HTTP: {error}")
+    return NoAnswer("connection", f"cannot connect, or the connection broke: {error}")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(("http/1.1",))
+    return context
+
+
+@lru_cache(maxsize=1_024)
+def _target(url: str) -> _Target:
+    """Where a URL leads. Raises `PayloadInvalid` for what is no http or https URL."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        host = host if host.isascii() else host.encode("idna").decode()
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError) as error:
+        raise PayloadInvalid("url", "is no http or https URL") from error
+    if not host:
+        raise PayloadInvalid("url", "names no host")
+    shown = f"[{host}]" if ":" in host else host
+    place = shown if port == _PORTS[parts.scheme] else f"{shown}:{port}"
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_QUOTED_ALREADY)
+    user = basic_auth(unquote(parts.username), unquote(parts.password or "")) if parts.username else {}
+    headers = {"host": place, "user-agent": USER_AGENT, "accept-encoding": "identity", **user}
+    head = "\r\n".join([f"{path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())])
+    return _Target(parts.scheme, host, port, f"{parts.scheme}://{place}", head)
+
+
+def _bytes_of(request: HttpRequest, target: _Target) -> bytes:
+    """The request as it is sent. To whom it goes and how it is framed is ours to say, whatever its headers do."""
+    lines = [f"{name}: {value}" for name, value in request.headers.items() if name.lower() not in _OUR_HEADERS]
+    fields = "\r\n".join([*lines, f"content-length: {len(request.body)}\r\n\r\n"])
+    # A line break in a value would begin another header, or another request.
+    breaks = len(lines) + 2
+    if fields.count("\n") != breaks or fields.count("\r") != breaks or "\0" in fields:
+        raise PayloadInvalid("headers", "hold a line break")
+    if not request.method.isalpha():
+        raise PayloadInvalid("method", "is none")
+    return f"{request.method} {target.head}\r\n{fields}".encode() + request.body
+
+
+def _redirected(request: HttpRequest, location: str) -> HttpRequest:
     """The request to where the answer pointed; credentials do not follow to another origin."""
-    url = urljoin(request.url, target)
+    url = urljoin(request.url, location)
     if urlsplit(url).scheme not in ("http", "https"):
         raise NoAnswer("broken_answer", "it redirects to something that is not http")
     if urlsplit(url)[:2] == urlsplit(request.url)[:2]:
         return HttpRequest(request.method, url, request.headers, request.body)
     kept = {name: value for name, value in request.headers.items() if name.lower() not in _CREDENTIAL_HEADERS}
     return HttpRequest(request.method, url, kept, request.body)
-
-
-def _refusal(error: BaseException | None) -> str:
-    while error is not None:
-        if isinstance(error, AddressRefused):
-            return str(error)
-        os_error = getattr(error, "os_error", None)
-        error = os_error if isinstance(os_error, AddressRefused) else error.__cause__
-    return ""
-
-
-_AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, Sequence[Any]]
-
-
-def _any_socket(info: Any) -> socket.socket:
-    family, kind, protocol, _, _ = info
-    made = socket.socket(family, kind, protocol)
-    made.setblocking(False)
-    return made
-
-
-def _public_socket(info: Any) -> socket.socket:
-    address = info[4][0]
-    if is_refused(address):
-        raise AddressRefused(f"{address} is a private address")
-    return _any_socket(info)

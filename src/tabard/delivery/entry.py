@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+import msgspec
+
 from tabard.delivery.lanes import KEY_BYTES, lane_keys
-from tabard.destinations.kit.plan import Invalid, Planned
+from tabard.destinations.kit.plan import Invalid, Planned, Plans
 from tabard.message.types import StoredMessage, offset_of, partition_of
 from tabard.storage.deliveries import Row, RowState, Term
 
@@ -15,10 +17,10 @@ class Item:
     """A stored message decoded once for all consumers.
 
     dead: not to be sent, as of `checked_at` (ms): its person was deleted or suppressed, or its body is no longer
-    kept; `term` says which.
+    kept; `term` says which. plans: what it comes to, by subscription.
     """
 
-    __slots__ = ("body", "checked_at", "dead", "keys", "offset", "partition", "stored", "term")
+    __slots__ = ("body", "checked_at", "dead", "keys", "offset", "partition", "plans", "stored", "term")
 
     def __init__(self, stored: StoredMessage, body: Mapping[str, Any], checked_at: int, *, dead: bool) -> None:
         self.stored = stored
@@ -29,6 +31,7 @@ class Item:
         self.partition = partition_of(stored.position)
         self.offset = offset_of(stored.position)
         self.checked_at = checked_at
+        self.plans: Plans = {}
 
 
 class Phase(IntEnum):
@@ -42,47 +45,41 @@ class Phase(IntEnum):
     FINISHED = 5
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False, kw_only=True):
     """A message taken by a consumer until it is finished and the cursor has passed it.
 
     item: None while a row stands for the message and nobody needs its body. steps: what is to be sent, from `step` on.
     done: subscriptions that have delivered, also before a restart. term, code, reason: how it ended, or why it fails.
     stuck_at: since when it is under way or failing. has_row: delivery.db has (or is being told of) it.
+    ahead, followers: see `lanes`.
     """
 
-    __slots__ = (
-        "ahead", "answered_at", "attempts", "code", "done", "due", "followers", "has_row", "is_dead", "item", "keys",
-        "late", "message_id", "phase", "position", "queued_at", "reason", "received_at", "sent_at", "since", "source",
-        "step", "steps", "stuck_at", "term", "type",
-    )  # fmt: skip
-
-    def __init__(self, stored: StoredMessage | Row, keys: tuple[int, ...], now_ms: int) -> None:
-        self.position = stored.position
-        self.source = stored.source
-        self.type = stored.type
-        self.message_id = stored.message_id
-        self.received_at = stored.received_at
-        self.item: Item | None = None
-        self.keys = keys
-        self.ahead = 0
-        self.followers: list[tuple[int, Any]] = []
-        self.phase = Phase.BLOCKED
-        self.steps: list[tuple[str, Planned | Invalid]] = []
-        self.step = 0
-        self.done: tuple[str, ...] = ()
-        self.attempts = 0
-        self.since = 0
-        self.due = 0
-        self.late = False
-        self.has_row = False
-        self.is_dead = False
-        self.term = Term.FILTERED
-        self.code = ""
-        self.reason = ""
-        self.stuck_at = now_ms
-        self.queued_at = now_ms
-        self.sent_at = 0
-        self.answered_at = 0
+    position: int
+    source: str
+    type: str
+    message_id: str
+    received_at: int
+    keys: tuple[int, ...]
+    stuck_at: int
+    item: Item | None = None
+    ahead: int = 0
+    followers: list[tuple[int, Any]] = []
+    phase: Phase = Phase.BLOCKED
+    steps: list[tuple[str, Planned | Invalid]] = []
+    step: int = 0
+    done: tuple[str, ...] = ()
+    attempts: int = 0
+    since: int = 0
+    due: int = 0
+    late: bool = False
+    has_row: bool = False
+    is_dead: bool = False
+    term: Term = Term.FILTERED
+    code: str = ""
+    reason: str = ""
+    queued_at: int = 0
+    sent_at: int = 0
+    answered_at: int = 0
 
     @property
     def subject(self) -> object:
@@ -121,19 +118,38 @@ class Entry:
 
 def entry_of_item(item: Item, now_ms: int) -> Entry:
     """The entry of a message just read."""
-    entry = Entry(item.stored, item.keys, now_ms)
-    entry.item = item
-    return entry
+    stored = item.stored
+    return Entry(
+        position=stored.position,
+        source=stored.source,
+        type=stored.type,
+        message_id=stored.message_id,
+        received_at=stored.received_at,
+        keys=item.keys,
+        stuck_at=now_ms,
+        item=item,
+    )
 
 
 def entry_of_row(row: Row, now_ms: int) -> Entry:
     """The entry a row stands for, with its state as it was kept and no body yet."""
-    keys = tuple(int.from_bytes(row.keys[at : at + KEY_BYTES], "big") for at in range(0, len(row.keys), KEY_BYTES))
-    entry = Entry(row, keys, now_ms)
-    entry.has_row, entry.late, entry.done = True, row.late, row.done
-    entry.attempts, entry.since, entry.due = row.attempts, row.since, row.due
-    entry.code, entry.reason = row.code, row.reason
-    return entry
+    return Entry(
+        position=row.position,
+        source=row.source,
+        type=row.type,
+        message_id=row.message_id,
+        received_at=row.received_at,
+        keys=tuple(int.from_bytes(row.keys[at : at + KEY_BYTES], "big") for at in range(0, len(row.keys), KEY_BYTES)),
+        stuck_at=now_ms,
+        done=row.done,
+        attempts=row.attempts,
+        since=row.since,
+        due=row.due,
+        late=row.late,
+        has_row=True,
+        code=row.code,
+        reason=row.reason,
+    )
 
 
 @dataclass(slots=True)

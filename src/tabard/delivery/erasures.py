@@ -145,7 +145,7 @@ def goes_as_action(compiled: Compiled, deletion: Deletion) -> bool:
     body = msgspec.json.decode(message.body)
     if refusal(compiled.route, message.source, body) is not None:
         return False
-    allowed = {id_ for id_, _ in compiled.steps(body, message.trust)}
+    allowed = {id_ for id_, _ in compiled.steps(body, message.trust, {})}
     return any(id_ in allowed and subscription.action.erases for id_, subscription in compiled.subscriptions)
 
 

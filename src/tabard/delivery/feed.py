@@ -1,7 +1,8 @@
 """Stored messages for all consumers of a process: near the head each is read and decoded once, laggards read apart.
 
-The ring holds the newest messages in the merged order. A consumer whose cursor lies within it takes from it; one that
-has fallen behind reads for itself until it reaches the ring again. Reading happens in one thread of its own.
+The ring holds messages in the merged order, from where the foremost consumer begins up to the newest. A consumer whose
+cursor lies within it takes from it; one that has fallen behind reads for itself until it reaches the ring again.
+Reading happens in one thread of its own.
 """
 
 import asyncio
@@ -48,13 +49,23 @@ class Feed:
         self._start: Vector = {}
         self._end: Vector | None = None
         self._nearest = 0
+        self._stale: list[Item] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    async def begin(self, seats: Iterable[Seat]) -> None:
+        """Begins the ring where the foremost of these consumers stands, without any at the newest message.
+
+        After a stop all of them stand at about the same place, and what came meanwhile is read once for all.
+        """
+        vectors = [seat.vector for seat in seats] or [await self._in_thread(self._reader.resolved)]
+        partitions = {partition for vector in vectors for partition in vector}
+        self._start = {each: max(vector.get(each, 0) for vector in vectors) for each in partitions}
+        self._end = dict(self._start)
 
     async def fill(self) -> int:
-        """Reads on at the head, unless every consumer is far behind; how many messages came."""
+        """Reads on, unless every consumer is far behind; how many messages came."""
         if self._end is None:
-            # Whoever is behind where the ring begins reads apart until there.
-            self._start = await self._in_thread(self._reader.resolved)
-            self._end = dict(self._start)
+            return 0
         if self._ring and self._first + len(self._ring) - self._nearest > RING_MAX // 2:
             return 0
         items, nothing_until = await self._in_thread(self._read, self._end, CHUNK)
@@ -69,10 +80,12 @@ class Feed:
         return len(items)
 
     async def take(self, seat: Seat, limit: int) -> Sequence[Item]:
-        """At most `limit` messages that follow the seat, which moves on behind them."""
+        """At most `limit` messages that follow the seat, which moves on behind them; none before `begin`."""
+        if self._end is None:
+            return ()
         if seat.number is None or seat.number < self._first:
             seat.number = None
-            if self._end is None or not self._covers(seat):
+            if not self._covers(seat):
                 return await self._take_apart(seat, min(limit, CHUNK))
             seat.number = self._first
         while items := list(islice(self._ring, seat.number - self._first, seat.number - self._first + limit)):
@@ -98,12 +111,21 @@ class Feed:
         now_ms = self._clock.now_ms()
         stale = [item for item in items if now_ms - item.checked_at > FRESH_MS]
         if stale:
-            dead = await self._in_thread(lambda: [self._reader.is_dead(item.stored) for item in stale])
-            for item, is_dead in zip(stale, dead, strict=True):
-                item.checked_at = now_ms
-                if is_dead:
-                    item.dead, item.term = True, Term.ERASED
+            self._stale += stale
+            if self._looking is None:
+                self._looking = asyncio.create_task(self._look_up())
+            await asyncio.shield(self._looking)
         return any(item.dead for item in items)
+
+    async def _look_up(self) -> None:
+        """Looks up all that was asked for until it runs: many requests wait for one turn of the reading thread."""
+        self._looking, stale, self._stale = None, self._stale, []
+        now_ms = self._clock.now_ms()
+        dead = await self._in_thread(lambda: [self._reader.is_dead(item.stored) for item in stale])
+        for item, is_dead in zip(stale, dead, strict=True):
+            item.checked_at = now_ms
+            if is_dead:
+                item.dead, item.term = True, Term.ERASED
 
     async def call(self, question: Any, *arguments: Any) -> Any:
         """An answer of the reader, asked in its thread: `call(vector_at, moment)` runs `vector_at(reader, moment)`."""

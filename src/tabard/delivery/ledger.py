@@ -26,7 +26,6 @@ class Ledger:
         """The cursor passes an entry, which is counted under `term` (PARKED while it has not ended)."""
         opened = self._open(partition)
         opened.end = self.vector[partition] = offset + 1
-        opened.add(entry.source, Term.TAKEN, 1)
         opened.add(entry.source, term, 1)
         if entry.sent_at:
             opened.first_send = min(opened.first_send or entry.sent_at, entry.sent_at)
@@ -113,10 +112,15 @@ class _Open:
         self.last_answer = 0
 
     def add(self, source: str, term: Term, number: int) -> None:
-        terms = self.counts.setdefault(source, {})
+        terms = self.counts.get(source)
+        if terms is None:
+            terms = self.counts[source] = {}
         terms[term] = terms.get(term, 0) + number
 
     def range(self, partition: int, version: int, now_ms: int) -> Range:
+        if partition != NO_PARTITION:
+            for terms in self.counts.values():
+                terms[Term.TAKEN] = sum(terms.values())
         return Range(
             partition=partition,
             start=self.start,

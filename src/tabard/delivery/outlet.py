@@ -18,7 +18,7 @@ from tabard.delivery.compiled import Compiled
 from tabard.delivery.consumer import Consumer, Shared
 from tabard.delivery.entry import Unit
 from tabard.delivery.feed import CHUNK, Feed, Seat
-from tabard.delivery.outcome import Outcome, Verdict
+from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
 from tabard.delivery.pace import Bucket
 from tabard.delivery.record import attempts_of, redacted, secret_texts, without_secrets
 from tabard.destinations.kit.destination import Subject
@@ -257,18 +257,20 @@ class Outlet:
         outcomes = await self._tried(consumer, unit) if unit.entries else []
         was_open = self.shared.breaker.is_open
         consumer.answered(unit, outcomes, self._clock.now_ms(), self._clock.monotonic_s() - began_s)
-        await self._suspect()
+        failed = [outcome for outcome in outcomes if outcome.verdict is not Verdict.DELIVERED]
+        if failed:
+            await self._suspect()
         self._say(was_open=was_open)
-        for outcome in outcomes:
-            if outcome.verdict is not Verdict.DELIVERED:
-                count("tabard_attempts_failed", destination=self.compiled.instance.id, code=outcome.code)
+        for outcome in failed:
+            count("tabard_attempts_failed", destination=self.compiled.instance.id, code=outcome.code)
 
     async def _tried(self, consumer: Consumer, unit: Unit) -> list[Outcome]:
         """The ends of the unit's items; what did not simply succeed is recorded, with the secrets it was sent with."""
         compiled, recording = self.compiled, Recording(self._send)
         began_s = self._clock.monotonic_s()
         outcomes = await attempt(unit, compiled, recording, self._clock.now_ms(), self._retry_after_max_s)
-        outcomes = without_secrets(await self._credentials_confirmed(outcomes), compiled)
+        if any(outcome is not DELIVERED for outcome in outcomes):
+            outcomes = without_secrets(await self._credentials_confirmed(outcomes), compiled)
         took_s = self._clock.monotonic_s() - began_s
         consumer.note(attempts_of(unit, outcomes, recording.exchanges, compiled, took_s))
         return outcomes

@@ -53,13 +53,14 @@ class Ready:
         batch = self._batches.get(key)
         if batch is None:
             batch = self._batches[key] = _Batch(key, size_max, action.batch_bytes)
-        weight = len(_encode(planned.payload))
+        weight = planned.payload.json_bytes()
         batch.entries.append((entry, weight))
         batch.bytes += weight
 
     def next(self, now_ms: int, wait_ms: float, *, probe: bool = False) -> Unit | None:
         """What goes out next, None where nothing is due. A probe is one entry alone and does not wait."""
-        batch = next((each for each in self._batches.values() if self._goes(each, now_ms, wait_ms, probe=probe)), None)
+        due = [each for each in self._batches.values() if self._goes(each, now_ms, wait_ms, probe=probe)]
+        batch = due[0] if due else None
         if batch is not None and not (self._singles and self._singles[0].queued_at < batch.entries[0][0].queued_at):
             return self._cut(batch, 1 if probe else batch.size_max, now_ms)
         if self._singles:

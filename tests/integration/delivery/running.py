@@ -15,8 +15,9 @@ from tabard.delivery.erasures import Erasures
 from tabard.destinations.catalog.webhook import destination
 from tabard.destinations.kit.destination import Destination
 from tabard.settings import Settings
+from tabard.storage.interface import MessageReader
 from tabard.storage.sqlite.delivery import SqliteDeliveryReader, SqliteDeliveryStore
-from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace
+from tests.integration.delivery.stored import MemoryWorkspace
 
 LOOPBACK = Settings(egress_private=True, delivery_timeout_s=0.5)
 
@@ -68,7 +69,7 @@ class Running:
 @contextlib.asynccontextmanager
 async def delivering(
     folder: Path,
-    messages: MemoryMessages,
+    messages: MessageReader,
     workspace: MemoryWorkspace,
     *,
     settings: Settings = LOOPBACK,

@@ -14,6 +14,7 @@ from tabard.delivery import deliverer
 from tabard.delivery.dead_letter import dead_letters
 from tabard.delivery.egress import Egress, EgressRules
 from tabard.delivery.erasures import Erasures
+from tabard.delivery.names import Names
 from tabard.delivery.orders import Resend, place
 from tabard.delivery.trace import Tracing, trace
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
@@ -88,8 +89,8 @@ async def running(api: TrackApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async with api.running() as send:
 
         class ToTheStandIn(Egress):
-            def __init__(self, rules: EgressRules) -> None:
-                super().__init__(rules)
+            def __init__(self, rules: EgressRules, names: Names) -> None:
+                super().__init__(rules, names)
                 self.redirected = Redirected(super().__call__, send.base)
 
             async def __call__(self, request: HttpRequest, /) -> HttpResponse:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tabard.delivery.addresses import is_refused, refused_host
-from tabard.delivery.egress import ANSWER_BYTES_MAX, Egress, EgressRules, NoAnswer
+from tabard.delivery.connection import ANSWER_BYTES_MAX
+from tabard.delivery.egress import Egress, EgressRules, NoAnswer
 from tabard.destinations.kit.request import HttpRequest
 from tabard.testing.faulty_destination import Fault, FaultyDestination
 

@@ -34,7 +34,7 @@ async def taken(feed: Feed, seat: Seat) -> list[Item]:
 
 
 async def test_ten_consumers_near_the_head_get_the_same_decoded_messages(feed: Feed, messages: MemoryMessages) -> None:
-    await feed.fill()
+    await feed.begin(())
     messages.add(stored(offset) for offset in range(100))
     assert await feed.fill() == 100
     seats = [Seat({}) for _ in range(10)]
@@ -47,7 +47,7 @@ async def test_a_consumer_behind_the_ring_reads_apart_until_it_has_caught_up(
     feed: Feed, messages: MemoryMessages
 ) -> None:
     messages.add(stored(offset) for offset in range(1_000))
-    await feed.fill()
+    await feed.begin(())
     seat = Seat({1: 10})
     apart = await taken(feed, seat)
     assert [item.offset for item in apart] == list(range(10, 1_000))
@@ -59,7 +59,7 @@ async def test_a_consumer_behind_the_ring_reads_apart_until_it_has_caught_up(
 
 
 async def test_the_ring_does_not_run_away_from_everybody(feed: Feed, messages: MemoryMessages) -> None:
-    await feed.fill()
+    await feed.begin(())
     messages.add(stored(offset) for offset in range(NUMBER))
     while await feed.fill():
         pass
@@ -72,7 +72,7 @@ async def test_the_ring_does_not_run_away_from_everybody(feed: Feed, messages: M
 async def test_a_slow_consumer_that_the_ring_has_left_behind_misses_nothing(
     feed: Feed, messages: MemoryMessages
 ) -> None:
-    await feed.fill()
+    await feed.begin(())
     messages.add(stored(offset) for offset in range(NUMBER))
     fast, slow, die = Seat({}), Seat({}), random.Random(3)
     got: dict[str, list[int]] = {"fast": [], "slow": []}
@@ -94,3 +94,17 @@ async def test_a_deletion_that_came_after_the_reading_is_seen_before_the_sending
     item.checked_at -= 2_000
     assert await feed.recheck([item])
     assert await feed.load([stored(7).position]) == {}
+
+
+async def test_consumers_that_start_at_one_place_behind_the_newest_message_share_the_reading_from_there(
+    feed: Feed, messages: MemoryMessages
+) -> None:
+    messages.add(stored(offset) for offset in range(600))
+    ahead, same, behind = Seat({1: 100}), Seat({1: 100}), Seat({})
+    await feed.begin([ahead, same, behind])
+    while await feed.fill():
+        pass
+    first, second, third = [await taken(feed, seat) for seat in (ahead, same, behind)]
+    assert [item.offset for item in first] == list(range(100, 600))
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert [item.offset for item in third] == list(range(600))

@@ -60,4 +60,4 @@ def test_a_device_is_taken_off_its_person_by_an_app_that_knows_its_token() -> No
         "userId": "u1",
         "context": {"device": {"token": "T"}},
     }
-    assert [id_ for id_, _ in journeys().steps(message, PUBLIC)] == ["deleteDevice"]
+    assert [id_ for id_, _ in journeys().steps(message, PUBLIC, {})] == ["deleteDevice"]

@@ -15,7 +15,7 @@ from tabard.destinations.kit.action import Call
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.errors import AuthenticationFailed, Filtered, HttpError, Rejected
 from tabard.destinations.kit.mapping import compile_mapping
-from tabard.destinations.kit.payload import check_settings
+from tabard.destinations.kit.payload import Payload, check_settings
 from tabard.destinations.kit.plan import Planned, plan, preset_subscriptions
 from tabard.destinations.kit.request import HttpRequest, HttpResponse
 from tabard.destinations.kit.subscription import compile_trigger
@@ -135,7 +135,7 @@ async def test_the_documented_destination_says_what_went_wrong(documented: Desti
     with pytest.raises(HttpError, match="401"):
         await save.perform(send, saving)
     with pytest.raises(Filtered):
-        await save.perform(send, Call({}, settings, {}, NOW))
+        await save.perform(send, Call(Payload({}), settings, {}, NOW))
 
 
 async def test_the_documented_destination_can_be_previewed(documented: Destination) -> None:

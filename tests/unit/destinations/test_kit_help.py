@@ -11,6 +11,7 @@ from tabard.destinations.kit.defaults import first_of
 from tabard.destinations.kit.errors import Rejected
 from tabard.destinations.kit.mapping import compile_mapping
 from tabard.destinations.kit.paths import MISSING
+from tabard.destinations.kit.payload import Payload
 from tabard.destinations.kit.request import HttpRequest, HttpResponse, Send
 from tabard.destinations.kit.traits import is_email, take_name, take_trait
 
@@ -27,7 +28,7 @@ async def refuse_odd(_send: Send, call: Call) -> None:
 
 
 def call(number: int) -> Call:
-    return Call({"number": number}, {}, {}, datetime(2024, 3, 5, tzinfo=UTC))
+    return Call(Payload({"number": number}), {}, {}, datetime(2024, 3, 5, tzinfo=UTC))
 
 
 async def test_each_call_gets_its_own_outcome_and_a_defect_is_not_hidden() -> None:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tabard.destinations.kit.field import DateForm, Field
-from tabard.destinations.kit.payload import PayloadRefused, check_settings, compile_fields
+from tabard.destinations.kit.payload import Payload, PayloadRefused, check_settings, compile_fields
 
 
 def payload(fields: dict[str, Field], values: dict[str, Any]) -> dict[str, Any]:
@@ -76,12 +77,12 @@ def test_everything_wrong_is_said_with_its_path_and_without_the_value() -> None:
     ]
 
 
-def test_a_payload_shares_nothing_with_the_message() -> None:
-    traits = {"address": {"city": "Prague"}, "tags": ["a"]}
-    result = payload({"traits": Field(label="-", type="object")}, {"traits": traits})
-    result["traits"]["address"]["city"] = "changed"
-    result["traits"]["tags"].append("b")
-    assert traits == {"address": {"city": "Prague"}, "tags": ["a"]}
+def test_a_payload_is_encoded_once_field_by_field_and_knows_its_length() -> None:
+    values = {"traits": {"address": {"city": "Prague"}, "tags": ["a"]}, "name": "Ann", "number": 5}
+    shared = Payload(values)
+    assert shared.json("traits") == msgspec.json.encode(values["traits"])
+    assert shared.json("traits") is shared.json("traits")
+    assert shared.json_bytes() == len(msgspec.json.encode(values))
 
 
 def test_a_number_of_absurd_length_is_refused_not_computed() -> None:

@@ -1,31 +1,34 @@
 """One thing a destination can do: its fields, when it applies by default, and the code that sends it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
+
 from tabard.destinations.kit.errors import DestinationError
 from tabard.destinations.kit.field import Field
+from tabard.destinations.kit.payload import Payload
 from tabard.destinations.kit.request import Send
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What `perform` gets for one message.
 
-    payload: the mapped values, coerced and validated by the action's fields; absent fields are absent keys.
+    payload: the mapped values, coerced and validated by the action's fields; absent fields are absent keys. Read
+        only, shared with other destinations; `payload.json(name)` is a field's JSON, encoded once for all of them.
     settings: the instance's settings, validated by the destination's fields, secrets in plain.
     message: the whole message as stored; read only, shared with other destinations.
     options: the object the message's `integrations` carries for this destination, {} where it has none.
     now: the moment of the attempt (aware, UTC). The kit reads no clock.
     """
 
-    payload: dict[str, Any]
+    payload: Payload
     settings: Mapping[str, Any]
     message: Mapping[str, Any]
     now: datetime
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
 
 
 class Perform(Protocol):
@@ -52,7 +55,7 @@ class Rate:
     per_s: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Action:
     """One declared action.
 

@@ -2,7 +2,7 @@
 
 Empty values go first: null where the field does not allow it, '' where its type is not text, and '' at the top
 level always. Then each value is taken to its field's type; undeclared members are cut, or pass in an open object.
-The payload is made of new containers, so that an action may change it. Rules: actions.md §7.3. Pure.
+A payload may hold parts of the message, and serves many destinations: it is read only. Rules: actions.md §7.3. Pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,8 +10,36 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tabard.destinations.kit.coerce import WrongValue, coercion, kind_of
 from tabard.destinations.kit.field import Field
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Payload(dict[str, Any]):
+    """The values that an action sends, by field. One payload serves every destination with that mapping: read only."""
+
+    __slots__ = ("_json", "_json_bytes")
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._json: dict[str, bytes] = {}
+        self._json_bytes = 0
+
+    def json(self, name: str) -> bytes:
+        """One field's value as JSON, encoded once however many destinations send it. KeyError where it is absent."""
+        encoded = self._json.get(name)
+        if encoded is None:
+            encoded = self._json[name] = _encode(self[name])
+        return encoded
+
+    def json_bytes(self) -> int:
+        """The length of the whole as JSON."""
+        if not self._json_bytes:
+            self._json_bytes = 1 + sum(len(name) + len(self.json(name)) + 4 for name in self)
+        return self._json_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +142,8 @@ def _list(item_step: _Step) -> _Step:
 
 
 def _members(fields: Mapping[str, Field], *, is_open: bool, is_root: bool) -> _Step:
+    if is_open and not fields:
+        return lambda values, _problems: values
     steps = {key: (_step(field), field.allow_null, _keeps_blank(field, is_root)) for key, field in fields.items()}
     required = tuple(key for key, field in fields.items() if field.required)
 
@@ -123,7 +153,7 @@ def _members(fields: Mapping[str, Field], *, is_open: bool, is_root: bool) -> _S
             declared = steps.get(key)
             if declared is None:
                 if is_open:
-                    result[key] = _copied(value)
+                    result[key] = value
                 continue
             coerce, allows_null, keeps_blank = declared
             if value is None:
@@ -148,11 +178,3 @@ def _prefix(problems: list[Problem], start: int, lead: str) -> None:
         path = problems[index].field
         joint = "" if not path or path.startswith("[") else "."
         problems[index] = Problem(f"{lead}{joint}{path}", problems[index].reason)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    return value

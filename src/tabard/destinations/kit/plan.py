@@ -5,19 +5,25 @@ Delivery and preview both go this way, so that a preview shows what a delivery w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from tabard.destinations.kit.action import Action
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.directives import MappingFailed
 from tabard.destinations.kit.mapping import CompiledMapping, compile_mapping
-from tabard.destinations.kit.payload import Coerce, PayloadRefused, Problem, compile_fields
+from tabard.destinations.kit.payload import Coerce, Payload, PayloadRefused, Problem, compile_fields
 from tabard.destinations.kit.subscription import Trigger, compile_trigger
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subscription:
-    """One action switched on, compiled: when it runs and how a message becomes its payload."""
+    """One action switched on, compiled: when it runs and how a message becomes its payload.
+
+    Those that are configured alike are one object, however many instances have them.
+    """
 
     name: str
     action: Action
@@ -26,12 +32,11 @@ class Subscription:
     coerce: Coerce
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """An action and the payload it is to send, the caller's own to change."""
+class Planned(msgspec.Struct, frozen=True):
+    """An action and the payload it is to send."""
 
     subscription: Subscription
-    payload: dict[str, Any]
+    payload: Payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,10 @@ class Invalid:
         return "; ".join(str(problem) for problem in self.problems)
 
 
+Plans = dict[Subscription, Planned | Invalid | None]
+"""What one message comes to, None where it does not trigger: kept beside it, so that all who ask share the work."""
+
+
 def compile_subscription(
     destination: Destination, *, action: str, subscribe: str, mapping: Mapping[str, Any], name: str = ""
 ) -> Subscription:
@@ -55,12 +64,17 @@ def compile_subscription(
     Raises KeyError for an unknown action, TriggerInvalid for the trigger, MappingInvalid for the mapping.
     """
     declared = destination.action(action)
+    return _compiled(declared, name or declared.title, subscribe, msgspec.json.encode(mapping))
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(action: Action, name: str, subscribe: str, mapping: bytes) -> Subscription:
     return Subscription(
-        name or declared.title,
-        declared,
+        name,
+        action,
         compile_trigger(subscribe),
-        compile_mapping(dict(mapping)),
-        compile_fields(declared.fields),
+        compile_mapping(msgspec.json.decode(mapping)),
+        compile_fields(action.fields),
     )
 
 
@@ -80,7 +94,17 @@ def preset_subscriptions(destination: Destination) -> list[Subscription]:
 
 def plan(subscriptions: Iterable[Subscription], message: Mapping[str, Any]) -> list[Planned | Invalid]:
     """One outcome for each subscription the message triggers, in their order; [] where it triggers none."""
-    return [_planned(each, message) for each in subscriptions if each.trigger.matches(message)]
+    found = (plan_one(each, message, {}) for each in subscriptions)
+    return [planned for planned in found if planned is not None]
+
+
+def plan_one(subscription: Subscription, message: Mapping[str, Any], plans: Plans) -> Planned | Invalid | None:
+    """What a message comes to for one subscription: as `plans` has it already, or worked out and kept there."""
+    if subscription in plans:
+        return plans[subscription]
+    triggered = subscription.trigger.matches(message)
+    plans[subscription] = planned = _planned(subscription, message) if triggered else None
+    return planned
 
 
 def _planned(subscription: Subscription, message: Mapping[str, Any]) -> Planned | Invalid:
@@ -88,7 +112,7 @@ def _planned(subscription: Subscription, message: Mapping[str, Any]) -> Planned 
         mapped = subscription.mapping(message)
         if not isinstance(mapped, dict):
             return Invalid(subscription, (Problem("", "the mapping gives no object for this message"),))
-        return Planned(subscription, subscription.coerce(mapped))
+        return Planned(subscription, Payload(subscription.coerce(mapped)))
     except MappingFailed as error:
         return Invalid(subscription, (Problem(error.path, error.reason),))
     except PayloadRefused as error:

@@ -1,6 +1,7 @@
 """A built-in destination set up for tests: what its presets make of a message, as data."""
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -76,7 +77,10 @@ class Bench:
             return answers[len(asked) - 1]
 
         assert action.perform_batch is not None
-        return list(await action.perform_batch(send, calls)), asked
+        before = deepcopy([(call.payload, call.message) for call in calls])
+        outcomes = list(await action.perform_batch(send, calls))
+        assert [(call.payload, call.message) for call in calls] == before
+        return outcomes, asked
 
     async def single(self, message: dict[str, Any], answers: list[HttpResponse]) -> list[HttpRequest]:
         """The requests for one message, answered in order; raises what its action raises."""
@@ -88,7 +92,10 @@ class Bench:
             asked.append(request)
             return answers[len(asked) - 1]
 
+        before = deepcopy((planned.payload, message))
         await planned.subscription.action.perform(send, Call(planned.payload, self.settings, message, NOW))
+        # Other destinations are sent the same payload.
+        assert (planned.payload, message) == before
         return asked
 
 

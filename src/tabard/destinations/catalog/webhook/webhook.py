@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from tabard.destinations.kit.action import Action, Call
 from tabard.destinations.kit.destination import Destination, Preset
 from tabard.destinations.kit.errors import DestinationError, PayloadInvalid, raise_for_status
@@ -17,8 +15,6 @@ from tabard.destinations.kit.request import HttpRequest, Send
 
 SIGNATURE_HEADER = "x-tabard-signature"
 IDEMPOTENCY_HEADER = "idempotency-key"
-
-_encode = msgspec.json.Encoder().encode
 
 
 def signature(secret: str, moment_s: int, body: bytes) -> str:
@@ -47,11 +43,11 @@ def _own_headers(text: str) -> dict[str, str]:
 async def _send(send: Send, call: Call, /) -> None:
     message_id = call.message.get("messageId")
     key = message_id if isinstance(message_id, str) and message_id.isascii() and message_id.isprintable() else ""
-    raise_for_status(await send(_request(call.settings, _encode(call.payload["data"]), call.now, key)))
+    raise_for_status(await send(_request(call.settings, call.payload.json("data"), call.now, key)))
 
 
 async def _send_batch(send: Send, calls: Sequence[Call], /) -> Sequence[DestinationError | None]:
-    body = _encode({"batch": [call.payload["data"] for call in calls]})
+    body = b'{"batch":[' + b",".join([call.payload.json("data") for call in calls]) + b"]}"
     raise_for_status(await send(_request(calls[0].settings, body, calls[0].now)))
     return [None] * len(calls)
 
