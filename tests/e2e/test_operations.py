@@ -184,7 +184,8 @@ def test_the_file_of_serve_sets_settings_and_makes_sources_and_destinations(tmp_
 
 
 def test_a_person_is_shown_explained_split_and_deleted_from_the_shell(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as installation:
+    data = tmp_path / "data"
+    with running(data) as installation:
         document(installation, "send", "page", "--anonymous-id", "a1", "--name", "Home")
         traits = '{"email": "ann@example.com", "plan": "free"}'
         document(installation, "send", "identify", "--user-id", "u1", "--anonymous-id", "a1", "--traits", traits)
@@ -200,12 +201,17 @@ def test_a_person_is_shown_explained_split_and_deleted_from_the_shell(tmp_path: 
         assert [write["value"] for write in writes] == ["pro", "free"]
         assert len(installation.tabard("profile", "timeline", "u1")) == 3
 
+        command = ["tabard", "profile", "split", "anon:a1", "email:ann@example.com", "--data", str(data)]
+        note = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=True)
+        assert "nothing links anon:a1 and email:ann@example.com directly" in note.stderr
         document(installation, "profile", "split", "user:u1", "anon:a1")
         assert eventually(lambda: shown(installation, "u1").get("identifiers") == together[1:])
         document(installation, "profile", "unsplit", "user:u1", "anon:a1")
         assert eventually(lambda: shown(installation, "u1").get("identifiers") == together)
         document(installation, "profile", "delete", "user:u1", "--yes")
         assert eventually(lambda: "error" in shown(installation, "user:u1"))
+        explained = document(installation, "profile", "explain", "user:u1")
+        assert (explained["profileId"], [one["name"] for one in explained["apart"]]) == (None, ["deleted"])
 
 
 def shown(installation: Installation, identifier: str) -> dict[str, Any]:

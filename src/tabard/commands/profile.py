@@ -27,13 +27,16 @@ from tabard.compose.running import running_settings
 from tabard.compose.store import profile_reader
 from tabard.compose.workspace import source_names
 from tabard.identity.controls import EVERYTHING
+from tabard.identity.identifiers import parsed
 from tabard.message.traits import iso_ms, parse_instant
 from tabard.message.types import position_text
-from tabard.storage.interface import Profile, TraitWrite
+from tabard.storage.interface import Explanation, Profile, TraitWrite
+from tabard.storage.sqlite.database import DatabaseMissing
 from tabard.storage.sqlite.installation import open_installation
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 
 _KINDS: Final = ("user", "email", "anon")
+_FIX: Final = "write user:…, email:… or anon:…; `tabard tail` shows what arrives"
 
 
 class _Opened(NamedTuple):
@@ -90,20 +93,22 @@ def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
 @data_option
 @json_option
 def explain(identifier: str, data: Path, as_json: bool) -> None:
-    """Say why these identifiers are one person, and why near misses are not."""
-    with _opened(identifier, data) as opened:
-        found = opened.answers.explain(opened.profile.canonical)
+    """Say why these identifiers are one person, and why near misses are not; or why an identifier is in no profile."""
+    with _reading(data) as profiles:
+        found = _explained(identifier, profiles)
     if as_json:
         print_json(found)
         return
+    if found.profile_id is None:
+        print_line(f"{found.canonical} is in no profile")
     names = source_names(data)
-    for reason in (*found.together, *found.apart) if found else ():
+    for reason in (*found.together, *found.apart):
         print_line(reason.sentence)
         if reason.message:
             behind = reason.message
             source = names.get(behind.source, behind.source)
             print_line(f"    message {behind.message_id}, source {source}, {iso_ms(behind.timestamp)}")
-    if found and found.truncated:
+    if found.truncated:
         print_line("this is part of it: there are more identifiers, claims or aliases than are looked at")
 
 
@@ -167,8 +172,7 @@ def changes(after: int, limit: int, data: Path, as_json: bool) -> None:
 
     Of each identifier its newest move only. The document's `next` is the --after to go on from.
     """
-    installation = open_installation(data)
-    with contextlib.closing(profile_reader(installation, running_settings(installation))) as profiles:
+    with _reading(data) as profiles:
         found = profiles.changes(after, limit)
     if as_json:
         print_json({"changes": msgspec.to_builtins(found), "next": found[-1].seq if found else after})
@@ -195,6 +199,11 @@ def split(first: str, second: str, until: str | None, data: Path, as_json: bool)
     if until:
         _instant(until)
     _state(data, {"type": "cut", "a": _identifier(first), "b": _far_end(second), "until": until}, as_json=as_json)
+    if _only_others_link(first, second, data):
+        print_line(
+            f"tabard: nothing links {first} and {second} directly; split what `tabard profile explain {first}` names",
+            err=True,
+        )
 
 
 @profile.command(epilog=example("tabard profile unsplit user:u1 anon:a1"))
@@ -258,14 +267,27 @@ def _state(data: Path, control: dict[str, Any], *, as_json: bool) -> None:
         print_line(f"  {each['place']}: {each['until']}")
 
 
+def _reading(data: Path) -> contextlib.closing[SqliteProfileReader]:
+    installation = open_installation(data)
+    return contextlib.closing(profile_reader(installation, running_settings(installation)))
+
+
 @contextlib.contextmanager
 def _opened(text: str, data: Path) -> Iterator[_Opened]:
-    installation = open_installation(data)
-    with contextlib.closing(profile_reader(installation, running_settings(installation))) as profiles:
+    with _reading(data) as profiles:
         found = _found(text, profiles)
         if found is None:
-            raise not_found("profile", text, "write user:…, email:… or anon:…; `tabard tail` shows what arrives")
+            raise not_found("profile", text, _FIX)
         yield _Opened(found, profiles, StoreIdentity(profiles))
+
+
+def _explained(text: str, profiles: SqliteProfileReader) -> Explanation:
+    found = _found(text, profiles)
+    named = [found.canonical] if found else _spellings(text)
+    explained = next(filter(None, map(StoreIdentity(profiles).explain, named)), None)
+    if explained is None:
+        raise not_found("profile", text, _FIX)
+    return explained
 
 
 def _as_of(opened: _Opened, text: str) -> Profile:
@@ -284,14 +306,30 @@ def _found(text: str, profiles: SqliteProfileReader) -> Profile | None:
     by_id = profiles.profile_by_id(text)
     if by_id is not None:
         return by_id
-    candidates = (profiles.profile(f"{kind}:{text}") for kind in _KINDS)
-    return next((each for each in candidates if each is not None), None)
+    return next(filter(None, map(profiles.profile, _spellings(text))), None)
+
+
+def _spellings(text: str) -> list[str]:
+    """The identifiers that a text may mean."""
+    return [text] if text.partition(":")[0] in _KINDS else [f"{kind}:{text}" for kind in _KINDS]
 
 
 def _identifier(text: str) -> str:
     if text.partition(":")[0] not in _KINDS:
         raise CommandFailed("usage", f"{text!r}: a control names user:…, email:… or anon:…", EXIT_USAGE)
     return text
+
+
+def _only_others_link(first: str, second: str, data: Path) -> bool:
+    """Whether two identifiers are one person by links with others alone, which a cut of the two does not touch."""
+    if second == EVERYTHING:
+        return False
+    with contextlib.suppress(DatabaseMissing), _reading(data) as profiles:
+        pair = {parsed(first), parsed(second)}
+        graph = StoreIdentity(profiles).identity(first)
+        if graph is not None and pair <= set(graph.nodes) and not graph.truncated:
+            return all({one.low, one.high} != pair for one in graph.evidence)
+    return False
 
 
 def _far_end(text: str) -> str:

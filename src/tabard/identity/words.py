@@ -13,6 +13,7 @@ SENTENCES: Final = {
     "heavy": "{other} claims more than {limit} identifiers of this kind, so none of them counts (max_claims)",
     "class_too_large": "aliases join more than {limit} identifiers here, so none of them counts (max_alias)",
     "cut": "a cut keeps {identifier} and {other} apart{until}",
+    "cut_in_vain": "a cut keeps {identifier} and {other} from a direct link{until}; other links make them one person",
     "deleted": "{identifier} was deleted: nothing up to {at} counts",
     "suppressed": "{identifier} is suppressed: nothing since {at} counts",
     "blocked_value": "{other} never identifies anybody: the value is on the blocked list",

@@ -239,9 +239,12 @@ class Reason(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Explanation(msgspec.Struct, frozen=True, rename="camel"):
-    """Why these identifiers are one person, and why near misses are not. `truncated`: there are more than are listed."""
+    """Why these identifiers are one person, and why near misses are not. `truncated`: there are more than are listed.
 
-    profile_id: str
+    `profile_id` is None for an identifier that is in no profile; then `apart` says why.
+    """
+
+    profile_id: str | None
     canonical: str
     together: tuple[Reason, ...]
     apart: tuple[Reason, ...]

@@ -89,7 +89,8 @@ def control(kind: str, second: int, **fields: Any) -> Event:
 @pytest.mark.parametrize(
     ("controls", "stated"),
     [
-        ([control("cut", 8, a="user:anna", b="anon:pad")], {("cut", "anon:pad")}),
+        ([control("cut", 8, a="user:anna", b="anon:pad")], {("cut_in_vain", "user:anna")}),
+        ([control("cut", 8, a="user:anna", b="anon:other")], {("cut", "anon:other")}),
         ([control("cut", 8, a="user:anna", b="anon:pad"), control("uncut", 9, a="anon:pad", b="user:anna")], set()),
         ([control("uncut", 9, a="anon:pad", b="user:anna"), control("cut", 8, a="user:anna", b="anon:pad")], set()),
         ([control("cut", 8, a="user:anna", b="anon:pad"), control("uncut", 9, a="anon:pad", b="*")], set()),
@@ -107,11 +108,25 @@ def test_explain_states_the_latest_control_of_each_and_none_that_was_taken_back(
     engine.settle()
     explained = Explainer(engine.profiles()).explain("user:anna")
     assert explained is not None
-    found = [
-        one for one in explained.apart if one.name in ("cut", "suppressed", "deleted") and "anna" in one.identifier
-    ]
+    names = ("cut", "cut_in_vain", "suppressed", "deleted")
+    found = [one for one in explained.apart if one.name in names and "anna" in one.identifier + one.other]
     assert {(one.name, one.other) for one in found} == stated
     assert all(at(4) in one.sentence for one in found if one.name == "deleted")
+
+
+def test_explain_says_why_an_identifier_is_in_no_profile(tmp_path: Path) -> None:
+    engine = Engine(tmp_path, Rules(max_owners=1))
+    engine.feed([call("track", n, userId=f"u{n}", anonymousId="kiosk", event="E") for n in range(1, 4)])
+    engine.feed([control("delete", 5, ids=["user:u1"])])
+    engine.settle(erase=True)
+    explainer = Explainer(engine.profiles())
+    for identifier, reasons in (("anon:kiosk", {"shared"}), ("user:u1", {"deleted"})):
+        explained = explainer.explain(identifier)
+        assert explained is not None
+        assert (explained.profile_id, explained.canonical, explained.together) == (None, identifier, ())
+        assert {one.name for one in explained.apart} == reasons
+        assert all(identifier in one.sentence for one in explained.apart)
+    assert explainer.explain("user:nobody") is None
 
 
 def test_the_graph_lists_claims_and_edges_with_their_messages(engine: Engine) -> None:

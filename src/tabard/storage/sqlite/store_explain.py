@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tabard.identity.controls import EVERYTHING, Switch, cut_or_uncut, suppression
-from tabard.identity.identifiers import Kind, usable
+from tabard.identity.identifiers import Kind, parsed, usable
 from tabard.identity.words import say
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
 from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
@@ -34,10 +34,15 @@ class Explainer:
         self._truncated = False
 
     def explain(self, identifier: str) -> Explanation | None:
-        """Why this profile is what it is; None where there is none. Raises ValueError for no identifier."""
+        """Why this profile is what it is, or why the identifier is in none; None where nothing is known of it.
+
+        Raises ValueError for no identifier.
+        """
         node = self._reader.node(identifier)
-        if node is None or not self._graph.is_visible(node.id):
+        if node is None:
             return None
+        if not self._graph.is_visible(node.id):
+            return self._alone(node, parsed(identifier))
         root = self._graph.root_of(node.id)
         canonical = self._node(self._graph.canonical(root))
         members = self._members(node, root)
@@ -45,6 +50,13 @@ class Explainer:
         apart = list(self._limited(self._apart(members)))
         profile_id = self._reader.keys.profile_id(canonical.text).hex()
         return Explanation(profile_id, canonical.text, tuple(together), tuple(apart), self._truncated)
+
+    def _alone(self, node: Node, text: str) -> Explanation | None:
+        """Why an identifier is in no profile. If its text was erased, it is named as in the question."""
+        member = self._node(node.id)
+        member.text = text
+        apart = tuple(self._limited(self._apart([member])))
+        return Explanation(None, text, (), apart, self._truncated) if apart else None
 
     def graph(self, identifier: str) -> IdentityGraph | None:
         """The identifiers of the profile and all evidence that touches them."""
@@ -90,7 +102,7 @@ class Explainer:
             yield from self._void_class(member)
             yield from self._other_claimants(member, inside)
             yield from self._lost_claims(member, inside)
-            yield from self._controls(member)
+            yield from self._controls(member, inside)
         yield from self._messages(members)
 
     def _void_class(self, member: Node) -> Iterator[Reason]:
@@ -121,7 +133,7 @@ class Explainer:
             return self._reason("shared", low, high, position, limit=rules.max_owners)
         return self._reason("claimed_first", low, high, position, owner=self._node(owner).text)
 
-    def _controls(self, member: Node) -> Iterator[Reason]:
+    def _controls(self, member: Node, inside: set[int]) -> Iterator[Reason]:
         """What controls keep apart or silent now; what a later one took back is not stated."""
         if not member.flags & (CONTROLLED | CUT):
             return
@@ -135,9 +147,16 @@ class Explainer:
         for other in dict.fromkeys(switch.other for switch in mine if switch.kind == "cut"):
             theirs = [] if other == EVERYTHING else self._switches(int(other))
             decisive = cut_or_uncut(mine, theirs, (str(member.id), other))
-            if decisive is not None and decisive.kind == "cut":
-                far = "everything else" if other == EVERYTHING else self._node(int(other)).text
+            if decisive is None or decisive.kind != "cut":
+                continue
+            if other == EVERYTHING:
+                yield self._controlled("cut", member, decisive, "everything else")
+                continue
+            far = self._node(int(other)).text
+            if int(other) not in inside:
                 yield self._controlled("cut", member, decisive, far)
+            elif member.text < far:
+                yield self._controlled("cut_in_vain", member, decisive, far)
 
     def _switches(self, number: int) -> list[Switch]:
         return switches_of(self._reader.database, number)

@@ -72,11 +72,14 @@ def traits(request: Request, profile: Profile) -> Json:
     return {key: write_json(write) for key, write in written.items()}
 
 
-def explain(request: Request, profile: Profile) -> Json:
-    """Why these identifiers are one person and near misses are not. Raises `Refused` 404 for who is not to be seen."""
-    found = _readers(request).identity.explain(profile.canonical)
+def explain(request: Request, identifier: str) -> Json:
+    """Why these identifiers are one person and near misses are not. Raises `Refused` 404 for who is not known."""
+    try:
+        found = _readers(request).identity.explain(identifier)
+    except ValueError:
+        found = None
     if found is None:
-        raise Refused("not_found", f"{profile.canonical} is not to be seen (any more)", 404)
+        raise Refused("not_found", f"nothing is known of {identifier!r} (any more)", 404)
     return explanation_json(found)
 
 
@@ -106,7 +109,7 @@ def person_page(request: Request) -> Response:
     context = {
         "profile": profile_json(profile),
         "provenance": traits(request, profile),
-        "explain": explain(request, profile),
+        "explain": explain(request, profile.canonical),
         "timeline": timeline(request, profile, _TIMELINE),
     }
     return page(request, "person.html", context)
@@ -136,9 +139,10 @@ def identity_api(request: Request) -> Response:
 
 
 def explain_api(request: Request) -> Response:
-    """`GET /api/profiles/{profile}/explain`: why these identifiers are one person."""
+    """`GET /api/profiles/{profile}/explain`: why these identifiers are one person, or why one is in no profile."""
     auth.require_admin(request)
-    return JSONResponse(explain(request, find(request)))
+    name = request.path_params["profile"]
+    return JSONResponse(explain(request, name if ":" in name else find(request).canonical))
 
 
 def traits_api(request: Request) -> Response:
