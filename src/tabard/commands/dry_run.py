@@ -10,8 +10,6 @@ import msgspec
 
 from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json, print_line
 from tabard.compose.store import rules_of
-from tabard.identity.controls import ControlUnreadable
-from tabard.message.normalize import Unprocessable
 from tabard.resolver.dry_run import TIMES, LineUnreadable
 from tabard.resolver.dry_run import dry_run as resolved
 from tabard.settings import load
@@ -27,7 +25,7 @@ def dry_run(file: Path, options: dict[str, Any]) -> None:
         store = SqliteStore(Path(folder) / "store.db", _SECRET, rules)
         try:
             found = resolved(_noting_untimed(_lines(file)), store, rules)
-        except (LineUnreadable, Unprocessable, ControlUnreadable) as problem:
+        except LineUnreadable as problem:
             raise CommandFailed("line_unreadable", str(problem), EXIT_USAGE) from problem
         finally:
             store.close()

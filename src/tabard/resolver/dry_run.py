@@ -5,8 +5,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import Rules
-from tabard.message.normalize import normalize
+from tabard.message.normalize import Unprocessable, normalize
 from tabard.message.traits import parse_instant
 from tabard.message.types import CALL_TYPES, CONTROL, RECORD_VERSION, SERVER_TRUST, Record
 from tabard.resolver.stages import resolved_as
@@ -37,7 +38,7 @@ class DryRunStore(StoreWriter, Protocol):
 def dry_run(lines: Iterable[dict[str, Any]], store: DryRunStore, rules: Rules) -> dict[str, Any]:
     """The profiles and groups of these lines, fed in their order, as in spec/identity/examples.json.
 
-    Raises `LineUnreadable`; `normalize`'s `Unprocessable` and `ControlUnreadable` pass through.
+    Raises `LineUnreadable`.
     """
     store.begin(LOG_ID)
     offset = 0
@@ -51,10 +52,13 @@ def dry_run(lines: Iterable[dict[str, Any]], store: DryRunStore, rules: Rules) -
 
 
 def resolved_lines(lines: Iterable[dict[str, Any]], rules: Rules, first: int = 0) -> Iterator[Resolved]:
-    """Lines as messages of a trusted source at the positions of partition 0 from `first` on."""
+    """Lines as messages of a trusted source at the positions of partition 0 from `first` on. Raises `LineUnreadable`."""
     for at, line in enumerate(lines, first):
-        message = normalize(record_of(line, at), skew_correction=True)
-        yield resolved_as(message, at, rules)
+        try:
+            message = normalize(record_of(line, at), skew_correction=True)
+            yield resolved_as(message, at, rules)
+        except (Unprocessable, ControlUnreadable) as problem:
+            raise LineUnreadable(f"line {at + 1}: {problem}") from problem
 
 
 def record_of(line: dict[str, Any], number: int) -> Record:

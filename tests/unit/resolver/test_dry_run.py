@@ -44,3 +44,9 @@ def test_control_forms_stand_beside_wire_calls() -> None:
 def test_a_line_that_is_neither_is_named() -> None:
     with pytest.raises(LineUnreadable, match="line 3"):
         record_of({"type": "dance"}, 2)
+
+
+def test_a_control_that_cannot_be_read_is_named_by_its_line() -> None:
+    lines = [{"type": "page", "anonymousId": "d"}, {"type": "cut", "a": "user:u", "b": "nonsense"}]
+    with pytest.raises(LineUnreadable, match="line 2: cut: 'nonsense' is no identifier"):
+        list(resolved_lines(lines, Rules()))
