@@ -97,7 +97,7 @@ class Run:
         """Bytes a message of the archive, and a person besides it."""
         run = self.store.database.execute
         size = {str(name): int(total) for name, total in run("SELECT name, sum(pgsize) FROM dbstat GROUP BY name")}
-        archive = size["message"] + size["body"] + size["message_key"] + size["message_key_new"]
+        archive = size["message"] + size["body"] + size["message_key"] + size["message_key_run"]
         return {
             "archive_bytes_a_message": round(archive / self.population.messages),
             "other_bytes_a_person": round((sum(size.values()) - archive) / self.population.people),

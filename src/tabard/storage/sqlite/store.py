@@ -29,7 +29,7 @@ from tabard.storage.sqlite.store_entry import (
 )
 from tabard.storage.sqlite.store_erase import Eraser
 from tabard.storage.sqlite.store_facts import Facts
-from tabard.storage.sqlite.store_keys import SQL, Keys
+from tabard.storage.sqlite.store_keys import SQL, Keys, KeyWriter
 from tabard.storage.sqlite.store_messages import Archive, Sources
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, NAMED, Node, Nodes
 from tabard.storage.sqlite.store_projector import Projector
@@ -70,7 +70,7 @@ class SqliteStore:
         _tune(self.database, options)
         migrate(self.database, "store")
         self.keys = Keys(secret)
-        self.nodes = Nodes(self.database, self.keys)
+        self.nodes = Nodes(self.database, self.keys, KeyWriter(self.database, "node"))
         self.sources = Sources(self.database)
         self.sources.reload()
         self.archive = Archive(self.database, self.nodes, self.sources)
@@ -402,6 +402,7 @@ class SqliteStore:
             self._rebuild.clear()
             self._rederive.clear()
             self.archive.forget()
+            self._deduplicator.forget()
             self.sources.reload()
             self._books.forget()
 

@@ -7,7 +7,7 @@ import apsw
 
 from tabard.storage.interface import Resolved
 from tabard.storage.sqlite.store_entry import Row
-from tabard.storage.sqlite.store_keys import KEY_MASK, KeyTable, message_key
+from tabard.storage.sqlite.store_keys import KEY_MASK, KeyWriter, message_key
 from tabard.storage.sqlite.store_messages import Archive, content, decoded_body, message_name
 
 
@@ -45,7 +45,7 @@ class Deduplicator:
     """Tells new messages from copies, by a 64-bit hash that is verified against the stored row."""
 
     def __init__(self, database: apsw.Connection, archive: Archive) -> None:
-        self._table = KeyTable(database, "message")
+        self._table = KeyWriter(database, "message")
         self._archive = archive
 
     def sort(self, batch: Sequence[Resolved]) -> Sorted:
@@ -81,6 +81,10 @@ class Deduplicator:
         """Writes the keys of the new messages."""
         if known.keys:
             self._table.add(known.keys)
+
+    def forget(self) -> None:
+        """To be called when a commit was undone."""
+        self._table.forget()
 
     def _verified(self, m: str, key: int) -> Row | None:
         for position in self._table.probe(key):

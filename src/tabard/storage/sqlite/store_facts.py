@@ -24,8 +24,10 @@ from tabard.storage.sqlite.store_nodes import (
     drop_oldest,
 )
 
-CLAIMS_CACHED_MAX = 100_000
-REGISTERS_CACHED_MAX = 10_000
+CLAIMS_CACHED_MAX = 20_000
+REGISTERS_CACHED_MAX = 3_000
+REGISTER_BYTES_MAX = 8 * 1024 * 1024
+"""So many bytes of registers are read and written before half of those in memory, some four times as large, go."""
 SWITCHES_CACHED_MAX = 10_000
 
 Pair = tuple[int, int]
@@ -51,6 +53,7 @@ class Facts:
         self._new_claims: dict[Pair, int] = {}
         self._edges: dict[Pair, Evidence] = {}
         self._registers: dict[int, Registers] = {}
+        self._register_bytes = 0
         self._written: set[int] = set()
         self._switches: dict[int, list[Switch]] = {}
         self._marks: dict[int, str] = {}
@@ -218,6 +221,7 @@ class Facts:
         if missing:
             for number, writes in self._database.execute(SQL["registers"], (ids(missing),)):
                 self._registers[number] = Registers.decoded(writes)
+                self._register_bytes += len(writes)
 
     def registers(self, node: Node) -> Registers:
         """The registers of an identifier as they stand, to be read."""
@@ -312,6 +316,7 @@ class Facts:
             registers.trim(self._rules.max_traits)
             if registers:
                 held.append((number, registers.encoded()))
+                self._register_bytes += len(held[-1][1])
             else:
                 empty.append((number,))
         run(SQL["set_register"], held)
@@ -328,6 +333,9 @@ class Facts:
 
     def forget(self, *, everything: bool = False) -> None:
         """Empties what has grown too large (or all). Only after a flush."""
+        if self._register_bytes > REGISTER_BYTES_MAX:
+            drop_oldest(self._registers, len(self._registers) // 2)
+            self._register_bytes = 0
         for cache, most in (
             (self._claims, CLAIMS_CACHED_MAX),
             (self._registers, REGISTERS_CACHED_MAX),

@@ -9,12 +9,12 @@ from typing import Any, Final
 import apsw
 
 from tabard.identity.identifiers import Kind, kind_of
-from tabard.storage.sqlite.store_keys import KEY_MASK, SQL, Keys, KeyTable, ids, key_of
+from tabard.storage.sqlite.store_keys import KEY_MASK, SQL, Keys, KeyTable, KeyWriter, ids, key_of
 
 ANCHOR_EVERY: Final = 64
 """Each so many messages of a subject one becomes an anchor, by which a walk back in time skips."""
 
-NODES_CACHED_MAX: Final = 60_000
+NODES_CACHED_MAX: Final = 40_000
 
 
 class Flag(IntFlag):
@@ -112,12 +112,16 @@ def drop_oldest(cache: dict[Any, Any], kept: int) -> None:
 
 
 class Nodes:
-    """The identifiers in memory. The writer has one; it is emptied when it grows, never stale: nobody else writes."""
+    """The identifiers in memory. The writer has one; it is emptied when it grows, never stale: nobody else writes.
 
-    def __init__(self, database: apsw.Connection, keys: Keys) -> None:
+    `writer`: the table their keys are written to; readers have none.
+    """
+
+    def __init__(self, database: apsw.Connection, keys: Keys, writer: KeyWriter | None = None) -> None:
         self._database = database
         self.keys = keys
-        self._table = KeyTable(database, "node")
+        self._writer = writer
+        self._table = writer or KeyTable(database, "node")
         self._by_text: dict[str, Node] = {}
         self._by_id: dict[int, Node] = {}
         self._next = int(database.execute(SQL["next_node"]).get)
@@ -199,8 +203,8 @@ class Nodes:
         run(SQL["add_node"], [node.row() for node in changed if not node.stored])
         run(SQL["set_node"], [node.update() for node in changed if node.stored])
         run(SQL["set_node_text"], [(node.id, node.text) for node in changed if node.retexted and node.stored])
-        if self._new_keys:
-            self._table.add((key, node.id) for key, node in self._new_keys.items())
+        if self._new_keys and self._writer is not None:
+            self._writer.add((key, node.id) for key, node in self._new_keys.items())
             self._new_keys = {}
         for node in changed:
             node.stored = True
@@ -213,6 +217,8 @@ class Nodes:
             self._by_text.clear()
             self._new_keys = {}
             self._changed.clear()
+            if self._writer is not None:
+                self._writer.forget()
             self._next = int(self._database.execute(SQL["next_node"]).get)
         elif len(self._by_id) > NODES_CACHED_MAX:
             drop_oldest(self._by_id, NODES_CACHED_MAX // 2)

@@ -199,22 +199,24 @@ DELETE FROM register
 -- name: any_purged
 SELECT 1 FROM meta WHERE key GLOB 'purged_at/*'
 -- name: message_keys
-SELECT k.key, k.value FROM carray(?1) c CROSS JOIN message_key_new k ON k.key = c.value
-UNION ALL SELECT k.key, k.value FROM carray(?1) c CROSS JOIN message_key k ON k.key = c.value
+SELECT k.key, k.value FROM carray(?) c CROSS JOIN message_key k ON k.key = c.value
 -- name: add_message_key
-INSERT INTO message_key_new VALUES (?, ?)
--- name: move_message_keys
-INSERT INTO message_key SELECT key, value FROM message_key_new WHERE key BETWEEN ?1 AND ?2 ORDER BY key
--- name: moved_message_keys
-DELETE FROM message_key_new WHERE key BETWEEN ?1 AND ?2
+INSERT INTO message_key VALUES (?, ?)
+-- name: message_key_runs
+SELECT id, keys FROM message_key_run WHERE id BETWEEN ? AND ?
+-- name: add_message_key_run
+INSERT INTO message_key_run VALUES (?, ?)
+-- name: drop_message_key_runs
+DELETE FROM message_key_run WHERE id BETWEEN ? AND ?
 -- name: node_keys
-SELECT k.key, k.value FROM carray(?1) c CROSS JOIN node_key_new k ON k.key = c.value
-UNION ALL SELECT k.key, k.value FROM carray(?1) c CROSS JOIN node_key k ON k.key = c.value
+SELECT k.key, k.value FROM carray(?) c CROSS JOIN node_key k ON k.key = c.value
 -- name: add_node_key
-INSERT INTO node_key_new VALUES (?, ?)
--- name: move_node_keys
-INSERT INTO node_key SELECT key, value FROM node_key_new WHERE key BETWEEN ?1 AND ?2 ORDER BY key
--- name: moved_node_keys
-DELETE FROM node_key_new WHERE key BETWEEN ?1 AND ?2
+INSERT INTO node_key VALUES (?, ?)
+-- name: node_key_runs
+SELECT id, keys FROM node_key_run WHERE id BETWEEN ? AND ?
+-- name: add_node_key_run
+INSERT INTO node_key_run VALUES (?, ?)
+-- name: drop_node_key_runs
+DELETE FROM node_key_run WHERE id BETWEEN ? AND ?
 -- name: claim_of
 SELECT position FROM claim WHERE low = ? AND high = ?
