@@ -1,4 +1,4 @@
-/** Runs the tests of a folder of test/: bundles each file with esbuild, then `node --test`. Usage: tests.mjs unit|e2e */
+/** Runs the tests of a folder of test/: bundles each file with esbuild, then `node --test`. Usage: tests.mjs unit|e2e [NAME…] */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,14 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const folder = process.argv[2];
+const [folder, ...names] = process.argv.slice(2);
 const from = join(root, 'test', folder);
 const to = join(root, '.tests', folder);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 rmSync(to, { recursive: true, force: true });
 await build({
-  entryPoints: readdirSync(from).filter((name) => name.endsWith('.test.ts')).map((name) => join(from, name)),
+  entryPoints: readdirSync(from).filter((name) => name.endsWith('.test.ts') && (!names.length || names.includes(name.split('.')[0]))).map((name) => join(from, name)),
   outdir: to,
   outExtension: { '.js': '.mjs' },
   bundle: true,

@@ -29,6 +29,8 @@ export const newCtx = (event: Message): Ctx => ({
   suppressed: false,
 });
 
+/** What a collector takes unless its operator allows more (`message_bytes_max`). */
+const MESSAGE_BYTES_USUAL = 32e3;
 const MESSAGE_BYTES_MAX = 500e3;
 const BATCH_BYTES_MAX = 450e3;
 /** Browsers refuse keepalive bodies beyond 64 KiB in flight; the rest is room for the envelope. */
@@ -222,7 +224,9 @@ export const createOutbox = (
     /** Queues one message and resolves as `settled` does. */
     add: (ctx: Ctx): Promise<void> => {
       const result = settled(ctx);
-      if (bytesOf(stringify(ctx.event)) > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
+      const bytes = bytesOf(stringify(ctx.event));
+      if (bytes > MESSAGE_BYTES_USUAL) warnOnce('large', bytes);
+      if (bytes > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
       else {
         if (waiting[QUEUE_MAX - 1]) flush();
         if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');

@@ -32,7 +32,9 @@ def packages() -> None:
     """The packages of package-lock.json and the npm package of the client, fetched and built once."""
     if not (CLIENT / "node_modules").is_dir():
         npm("ci", timeout_s=INSTALL_TIMEOUT_S)
-    if not (CLIENT / "dist" / "index.js").exists():
+    built = CLIENT / "dist" / "index.js"
+    changed = max(source.stat().st_mtime for source in (CLIENT / "src").iterdir())
+    if not built.exists() or built.stat().st_mtime < changed:
         npm("run", "build", timeout_s=INSTALL_TIMEOUT_S)
 
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { inBrowser, setUp, started } from './harness';
+import { inBrowser, leave, setUp, started } from './harness';
 import { messagesOf } from './recorder';
 
 setUp();
@@ -72,7 +72,7 @@ inBrowser('a call just before navigation arrives, and so does one made while the
   await page.goto(recorder.url());
   await started(page);
   await recorder.untilAccepted(1);
-  await page.evaluate(`tabard.track('before'); location = '/next'`);
+  await leave(page, `tabard.track('before'); location = '/next'`);
   await recorder.until(() => ['before', 'in pagehide'].every((name) => recorder.accepted().some(({ event }) => event === name)), 'both tracks');
 });
 
@@ -89,7 +89,7 @@ inBrowser('a navigation that cuts a slow request loses nothing and doubles nothi
   assert.equal(recorder.accepted().filter(({ event }) => event === 'slow').length, 1);
 });
 
-inBrowser('offline messages are kept over a page load and sent when the line is back', async ({ page, context, recorder }) => {
+inBrowser('offline messages are stored and sent when the line is back', async ({ page, context, recorder }) => {
   recorder.page('/');
   await page.goto(recorder.url());
   await started(page);
@@ -101,6 +101,85 @@ inBrowser('offline messages are kept over a page load and sent when the line is 
   await context.setOffline(false);
   await recorder.until(() => recorder.accepted().some(({ event }) => event === 'offline'), 'the offline track');
   await page.waitForFunction(`JSON.stringify(Object.entries(localStorage)).includes('offline') === false`);
+});
+
+inBrowser('offline messages outlive their tab: the next page that is online sends them', async ({ context, recorder }) => {
+  recorder.page('/', '', { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  const first = await context.newPage();
+  await first.goto(recorder.url());
+  await started(first);
+  await context.setOffline(true);
+  await first.evaluate(`tabard.track('offline', { n: 1 })`);
+  await first.close();
+  await context.setOffline(false);
+  assert.equal(recorder.sent().length, 0);
+  const next = await context.newPage();
+  await next.goto(recorder.url());
+  const [message] = await recorder.untilAccepted(1);
+  assert.deepEqual([message!.event, message!.properties], ['offline', { n: 1 }]);
+});
+
+inBrowser('a page that is hidden sends at once and keeps what is unanswered until the answer', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  recorder.fault = () => ({ status: 200, delayMs: 400 });
+  const keys = await page.evaluate(`(() => {
+    Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+    tabard.track('hidden');
+    return Promise.resolve().then(() => { document.dispatchEvent(new Event('visibilitychange', { bubbles: true })); return Object.keys(localStorage); });
+  })()`);
+  assert.ok((keys as string[]).includes(`tabard:q:${recorder.writeKey}`));
+  await recorder.untilAccepted(2);
+  await page.waitForFunction(`!localStorage['tabard:q:${recorder.writeKey}']`);
+});
+
+inBrowser('what is too much to outlive its page is sent by the next one, each message once', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  const burst = `for (let n = 0; n < 12; n++) tabard.track('large', { n, text: 'x'.repeat(15000) })`;
+  await leave(page, `addEventListener('pagehide', () => { ${burst} }); location = '/?next'`);
+  const large = () => recorder.accepted().filter(({ event }) => event === 'large').map(({ properties }) => properties.n);
+  await recorder.until(() => large().length === 12, 'all twelve', 10_000);
+  assert.deepEqual(large().sort((a, b) => Number(a) - Number(b)), Array.from({ length: 12 }, (_, n) => n));
+  const last = recorder.calls().find(({ body }) => body.includes('"large"'))!;
+  assert.ok(Buffer.byteLength(last.body) < 64 << 10, `${Buffer.byteLength(last.body)} bytes with keepalive`);
+});
+
+inBrowser('no more than four requests are under way at once', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  const answer: (() => void)[] = [];
+  let [open, most] = [0, 0];
+  recorder.fault = () => {
+    most = Math.max(most, ++open);
+    return { status: 200, until: new Promise<void>((go) => answer.push(() => (open--, go()))) };
+  };
+  for (let n = 0; n < 7; n++) {
+    await page.evaluate(`tabard.track('n', { n: ${n} }); new Promise((done) => setTimeout(done))`);
+    await recorder.until(() => open === Math.min(n + 1, 4), 'the request');
+  }
+  for (let n = 0; n < 4; n++) answer.shift()!();
+  await recorder.until(() => open > 0, 'the rest');
+  while (answer.length) answer.shift()!();
+  await recorder.untilAccepted(8);
+  assert.equal(most, 4);
+});
+
+inBrowser('a message larger than collectors usually take is sent with a warning', async ({ page, recorder, lines }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  recorder.fault = () => ({ status: 200 });
+  await page.evaluate(`tabard.track('usual', { text: 'x'.repeat(30e3) })`);
+  assert.deepEqual(lines.filter((line) => line.includes('[tabard]')), []);
+  assert.equal(await page.evaluate(`tabard.track('large', { text: 'x'.repeat(33e3) }).then(({ delivered }) => delivered)`), true);
+  assert.match(lines.filter((line) => line.includes('[tabard]')).join(), /^warning: \[tabard\] large \d+$/);
 });
 
 inBrowser('what a dead server did not take the next page delivers, two tabs opened at once do so once', async ({ context, recorder }) => {

@@ -72,5 +72,15 @@ export const inBrowser = (behaviour: string, run: (world: World) => Promise<void
 export const cookiesOf = async (context: BrowserContext): Promise<Record<string, string>> =>
   Object.fromEntries((await context.cookies()).map(({ name, value }) => [name, decodeURIComponent(value)]));
 
+/**
+ * Runs code that leaves the page, and waits for the next one. The code runs a moment later, since an evaluation that
+ * itself leaves its page may never return; nor may the closing of a context in the midst of a navigation.
+ */
+export const leave = async (page: Page, code: string): Promise<void> => {
+  const next = page.waitForEvent('load');
+  await page.evaluate(`void setTimeout(() => { ${code} })`);
+  await next;
+};
+
 /** Evaluates in the page where `tabard` is the started client. */
 export const started = (page: Page): Promise<unknown> => page.waitForFunction('window.tabard && window.tabard.initialized');

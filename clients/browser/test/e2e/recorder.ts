@@ -42,6 +42,8 @@ export interface Fault {
   status: number | 'drop';
   headers?: Record<string, string>;
   delayMs?: number;
+  /** Nothing is answered before. */
+  until?: Promise<void>;
 }
 
 type Answer = { status?: number; headers?: Record<string, string | string[]>; body?: string | Buffer };
@@ -149,6 +151,7 @@ export class Recorder {
     this.seen.push(seen);
     const fault = isCall(path) && method === 'POST' ? this.fault?.(seen) : undefined;
     if (fault?.delayMs) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
+    await fault?.until;
     if (fault?.status === 'drop') return void incoming.socket.destroy();
     const answer = fault
       ? { status: fault.status, headers: { ...CORS, ...fault.headers } }

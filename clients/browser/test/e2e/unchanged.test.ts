@@ -76,6 +76,18 @@ inBrowser('sendUnchangedIdentify sends every one', async ({ page, recorder }) =>
   assert.equal(identifies(recorder), 2);
 });
 
+inBrowser('what was said more than seven days ago is said again', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  const age = (days: number) => `{ const [print, time, saved] = JSON.parse(localStorage.tabard_sent); localStorage.tabard_sent = JSON.stringify([print, time - ${days} * 864e5, saved]) }`;
+  await page.evaluate(`tabard.identify('u1')`);
+  await page.evaluate(age(6));
+  assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), true);
+  await page.evaluate(age(2));
+  assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), false);
+});
+
 inBrowser('what is remembered from a time to come, of a clock that was wrong, suppresses nothing', async ({ page, recorder }) => {
   recorder.page('/');
   await page.goto(recorder.url());

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { AnalyticsBrowser } from '../../src/index';
+import { AnalyticsBrowser, VERSION } from '../../src/index';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -24,8 +24,15 @@ test('the package has no runtime dependency', () => {
   assert.ok(existsSync(join(ROOT, 'package-lock.json')));
 });
 
+const SITE_ON_A_SERVER = `
+import { AnalyticsBrowser, VERSION, type Ctx } from 'tabard-browser';
+const analytics = AnalyticsBrowser.load({ writeKey: 'wk', host: 'https://events.example' });
+const ctx: Ctx = await analytics.identify('u1', { email: 'a@example.com' });
+console.log([VERSION, ctx.delivered, ctx.reason, Object.keys(globalThis).includes('tabard')].join());
+`;
+
 for (const resolution of ['bundler', 'node16', 'nodenext'])
-  test(`the packed package has its types under moduleResolution ${resolution}`, { timeout: 120_000 }, () => {
+  test(`the packed package compiles strictly under moduleResolution ${resolution}, and runs on a server`, { timeout: 120_000 }, () => {
     const folder = mkdtempSync(join(tmpdir(), 'tabard-pack-'));
     const installed = join(folder, 'node_modules/tabard-browser');
     try {
@@ -38,9 +45,12 @@ for (const resolution of ['bundler', 'node16', 'nodenext'])
       writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
       writeFileSync(join(folder, 'site.ts'), readFileSync(join(ROOT, 'test/types.ts'), 'utf8').replace('../src/index', 'tabard-browser'));
       const module = resolution === 'bundler' ? 'esnext' : resolution;
-      const options = ['--noEmit', '--strict', '--target', 'es2022', '--lib', 'es2022,dom', '--module', module, '--moduleResolution', resolution];
-      const { status, stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), [...options, 'site.ts'], { cwd: folder, encoding: 'utf8' });
+      writeFileSync(join(folder, 'server.ts'), SITE_ON_A_SERVER);
+      const options = ['--strict', '--target', 'es2022', '--lib', 'es2022,dom', '--module', module, '--moduleResolution', resolution];
+      const { status, stdout } = spawnSync(join(ROOT, 'node_modules/.bin/tsc'), [...options, 'site.ts', 'server.ts'], { cwd: folder, encoding: 'utf8' });
       assert.equal(status, 0, stdout);
+      const ran = execFileSync(process.execPath, ['server.js'], { cwd: folder, encoding: 'utf8' });
+      assert.equal(ran.trim(), `${VERSION},false,server,false`);
     } finally {
       rmSync(folder, { recursive: true });
     }
