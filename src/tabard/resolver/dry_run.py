@@ -52,7 +52,10 @@ def dry_run(lines: Iterable[dict[str, Any]], store: DryRunStore, rules: Rules) -
 
 
 def resolved_lines(lines: Iterable[dict[str, Any]], rules: Rules, first: int = 0) -> Iterator[Resolved]:
-    """Lines as messages of a trusted source at the positions of partition 0 from `first` on. Raises `LineUnreadable`."""
+    """Lines as messages of a trusted source, at the positions of partition 0 from `first` on.
+
+    Raises `LineUnreadable`.
+    """
     for at, line in enumerate(lines, first):
         try:
             message = normalize(record_of(line, at), skew_correction=True)

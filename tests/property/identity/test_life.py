@@ -99,5 +99,5 @@ class StoreLife(RuleBasedStateMachine):
 
 TestStoreLife = StoreLife.TestCase
 TestStoreLife.settings = settings(
-    max_examples=60, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=120, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )

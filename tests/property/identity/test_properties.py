@@ -64,20 +64,20 @@ def home(state: Answer) -> dict[str, str]:
 
 
 @given(events, limits_of_traits, seeds)
-@examples(40)
+@examples(100)
 def test_property_1_any_permutation_gives_the_same_state(some: list[Event], caps: Caps, seed: int) -> None:
     assert settled(caps, *cut_up(some, seed)) == settled(caps, *cut_up(shuffled(some, seed), seed + 1))
 
 
 @given(events, limits_of_traits, seeds)
-@examples(40)
+@examples(100)
 def test_property_2_duplicates_change_nothing(some: list[Event], caps: Caps, seed: int) -> None:
     doubled = shuffled(some + random.Random(seed).choices(some, k=len(some)) if some else [], seed)
     assert settled(caps, *cut_up(doubled, seed)) == settled(caps, some)
 
 
 @given(st.lists(messages, min_size=2, max_size=10), limits, seeds)
-@examples(60)
+@examples(120)
 def test_property_3_of_differing_copies_the_smallest_is_the_message(some: list[Event], caps: Caps, seed: int) -> None:
     some = apart(some, 2)
     expected = World(some, Limits(**caps)).answer()
@@ -88,8 +88,26 @@ def test_property_3_of_differing_copies_the_smallest_is_the_message(some: list[E
         assert one.store.dump() == expected
 
 
+@given(st.lists(calls(), min_size=2, max_size=10), limits, seeds)
+@examples(120)
+def test_property_3_of_copies_at_one_time_the_message_is_that_whose_canonical_json_is_smaller(
+    some: list[Event], caps: Caps, seed: int
+) -> None:
+    """Without deletes: what one erased is not ordered any more (docs/identity.md, Controls)."""
+    some = [
+        event | {"messageId": f"m{number % 2}", "timestamp": "2024-05-01T12:00:01.000Z"}
+        for number, event in enumerate(some)
+    ]
+    expected = World(some, Limits(**caps)).answer()
+    with engine(caps) as one:
+        for batch in cut_up(shuffled(some, seed), seed):
+            one.feed(batch)
+            one.settle()
+        assert one.store.dump() == expected
+
+
 @given(st.lists(messages, min_size=1, max_size=14), limits, seeds, st.booleans())
-@examples(60)
+@examples(120)
 def test_property_4_a_crash_at_any_statement_and_a_start_from_any_older_position_change_nothing(
     some: list[Event], caps: Caps, seed: int, restarting: bool
 ) -> None:
@@ -108,7 +126,7 @@ def test_property_4_a_crash_at_any_statement_and_a_start_from_any_older_position
 
 
 @given(st.lists(messages, min_size=2, max_size=14), limits, seeds)
-@examples(40)
+@examples(100)
 def test_property_5_of_several_workers_only_the_last_to_begin_writes(some: list[Event], caps: Caps, seed: int) -> None:
     with engine(caps) as one:
         for batch in cut_up(some, seed):
@@ -123,7 +141,7 @@ def test_property_5_of_several_workers_only_the_last_to_begin_writes(some: list[
 
 
 @given(events, limits)
-@examples(40)
+@examples(100)
 def test_property_6_after_every_prefix_the_increments_are_the_batch(some: list[Event], caps: Caps) -> None:
     with engine(caps) as one:
         for count, event in enumerate(some, 1):
@@ -133,7 +151,7 @@ def test_property_6_after_every_prefix_the_increments_are_the_batch(some: list[E
 
 
 @given(events, limits)
-@examples(60)
+@examples(120)
 def test_property_7_an_identifier_is_in_one_profile_and_the_canonical_has_its_highest_rank(
     some: list[Event], caps: Caps
 ) -> None:
@@ -148,14 +166,14 @@ def test_property_7_an_identifier_is_in_one_profile_and_the_canonical_has_its_hi
 
 
 @given(events, limits)
-@examples(60)
+@examples(120)
 def test_property_8_without_alias_no_profile_has_two_users(some: list[Event], caps: Caps) -> None:
     for profile in answer(caps, [event for event in some if event["type"] != "alias"])["profiles"]:
         assert sum(one.startswith("user:") for one in profile["ids"]) <= 1
 
 
 @given(events, limits)
-@examples(60)
+@examples(120)
 def test_property_9_evidence_over_a_limit_is_void_as_a_whole(some: list[Event], caps: Caps) -> None:
     world = World(some, Limits(**caps))
     weight = Counter((high, low.partition(":")[0]) for low, high in world.claims)
@@ -171,7 +189,7 @@ def test_property_9_evidence_over_a_limit_is_void_as_a_whole(some: list[Event], 
 
 
 @given(events, limits)
-@examples(60)
+@examples(120)
 def test_property_10_a_trait_is_the_newest_live_write_and_null_never_shows(some: list[Event], caps: Caps) -> None:
     registers = World(some, Limits(**caps)).registers()
     for profile in answer(caps, some)["profiles"]:
@@ -184,8 +202,8 @@ def test_property_10_a_trait_is_the_newest_live_write_and_null_never_shows(some:
 
 
 @given(events, limits, st.sampled_from(["plan", "firstName", "age"]), times)
-@examples(60)
-def test_property_11_an_older_write_to_a_set_key_changes_no_trait(
+@examples(120)
+def test_property_11_an_older_write_to_a_set_key_changes_nothing_but_the_count(
     some: list[Event], caps: Caps, key: str, second: str
 ) -> None:
     write = {"type": "identify", "messageId": "set", "timestamp": second, "userId": "u1", "traits": {key: "set"}}
@@ -193,18 +211,21 @@ def test_property_11_an_older_write_to_a_set_key_changes_no_trait(
     some = [*some, write]
     assume(("user:u1", key) in World(some, Limits(**caps)).registers())
     before, after = answer(caps, some), answer(caps, [*some, older])
-    assert [p["traits"] for p in after["profiles"]] == [p["traits"] for p in before["profiles"]]
+    for state in (before, after):
+        for profile in state["profiles"]:
+            profile.pop("events")
+    assert after == before
 
 
 @given(events, limits)
-@examples(60)
+@examples(120)
 def test_property_12_the_counts_add_up_to_the_live_messages(some: list[Event], caps: Caps) -> None:
     counted = sum(profile["events"] for profile in answer(caps, some)["profiles"])
     assert counted == len(World(some, Limits(**caps)).live)
 
 
 @given(events, limits, seeds)
-@examples(60)
+@examples(120)
 def test_property_13_erasing_what_is_dead_changes_nothing(some: list[Event], caps: Caps, seed: int) -> None:
     some = apart(some, 4)
     with engine(caps) as one:
@@ -217,22 +238,22 @@ def test_property_13_erasing_what_is_dead_changes_nothing(some: list[Event], cap
         assert (one.store.dump(), one.store.digest()) == settled(caps, some)
 
 
-@given(events, limits, st.sampled_from(NAMED), st.booleans())
-@examples(60)
+@given(events, limits, st.sampled_from(NAMED), seeds)
+@examples(120)
 def test_property_14_nothing_at_or_before_a_delete_is_visible_in_any_order(
-    some: list[Event], caps: Caps, whom: str, first: bool
+    some: list[Event], caps: Caps, whom: str, seed: int
 ) -> None:
     """The delete is at the time of the latest message: of whom it names nothing may be left."""
     last = max((event["timestamp"] for event in some), default="2024-05-01T12:00:00.000Z")
     delete = {"type": "delete", "messageId": "c", "timestamp": last, "ids": [whom]}
-    state, _ = settled(caps, [delete], some) if first else settled(caps, some, [delete])
+    state, _ = settled(caps, *cut_up(shuffled([*some, delete], seed), seed))
     assert whom not in home(state)
     others = [event for event in World(some, Limits(**caps)).live if subject(event) != whom]
     assert sum(profile["events"] for profile in state["profiles"]) == len(others)
 
 
 @given(events, limits, st.sampled_from(NAMED), st.sampled_from([*NAMED, "*"]))
-@examples(60)
+@examples(120)
 def test_property_15_a_cut_and_its_uncut_are_nothing_and_a_cut_pair_has_no_direct_link(
     some: list[Event], caps: Caps, a: str, b: str
 ) -> None:
@@ -256,7 +277,7 @@ def links(one: Engine) -> list[set[str]]:
 
 
 @given(events, limits, st.integers(-10_000, 10_000))
-@examples(40)
+@examples(100)
 def test_property_16_moving_all_times_changes_nothing(some: list[Event], caps: Caps, hours: int) -> None:
     def moved(text: str) -> str:
         later = datetime.fromisoformat(text) + timedelta(hours=hours)
@@ -267,7 +288,7 @@ def test_property_16_moving_all_times_changes_nothing(some: list[Event], caps: C
 
 
 @given(events, limits)
-@examples(40)
+@examples(100)
 def test_property_17_renaming_users_renames_the_answer(some: list[Event], caps: Caps) -> None:
     """u1, u2, u3 become v3, v1, v2; without copies, whose contents are compared as texts."""
     new = {"u1": "v3", " u1 ": "v3", "u2": "v1", "u3": "v2"}
@@ -288,7 +309,7 @@ def test_property_17_renaming_users_renames_the_answer(some: list[Event], caps: 
 
 
 @given(events, limits)
-@examples(60)
+@examples(120)
 def test_property_18_blocked_values_never_appear(some: list[Event], caps: Caps) -> None:
     with engine(caps) as one:
         one.feed(some)
@@ -300,7 +321,7 @@ def test_property_18_blocked_values_never_appear(some: list[Event], caps: Caps) 
 
 
 @given(st.lists(messages, max_size=12), calls() | controls(), limits)
-@examples(80)
+@examples(150)
 def test_property_19_one_more_event_changes_only_profiles_in_its_neighbourhood(
     some: list[Event], event: Event, caps: Caps
 ) -> None:
@@ -323,17 +344,20 @@ def mentioned(event: Event) -> set[str]:
 
 
 def neighbourhood(some: list[Event], event: Event, before: Answer, after: Answer) -> set[str]:
-    """The identifiers of an event (and of its other copies), who shares a message with them, the profiles of all those,
-    and who claims or is claimed by these."""
+    """The identifiers of an event (and of its other copies), their profiles, and who claims or is claimed by these.
+
+    Of a control also who shares a message with whom it names: those sightings come and go with it (§6.3).
+    """
     near = {one for e in some if e["messageId"] == event["messageId"] for one in mentioned(e)}
-    near |= {one for e in some if mentioned(e) & near for one in mentioned(e)}
+    if event["type"] not in CALLS:
+        near |= {one for e in some if mentioned(e) & near for one in mentioned(e)}
     for state in (before, after):
         near |= {one for p in state["profiles"] if near & set(p["ids"]) for one in p["ids"]}
     return near | {one for e in some if mentioned(e) & near for one in mentioned(e)}
 
 
 @given(events, limits_of_traits, seeds)
-@examples(40)
+@examples(100)
 def test_property_20_a_full_rebuild_reproduces_every_profile_id(some: list[Event], caps: Caps, seed: int) -> None:
     with engine(caps) as one:
         for batch in cut_up(some, seed):
@@ -358,7 +382,7 @@ def ids_of(one: Engine) -> dict[str, str]:
 
 
 @given(events, events, limits_of_traits)
-@examples(40)
+@examples(100)
 def test_property_21_the_union_of_two_logs_is_the_same_from_either_half_first(
     some: list[Event], others: list[Event], caps: Caps
 ) -> None:
@@ -366,7 +390,7 @@ def test_property_21_the_union_of_two_logs_is_the_same_from_either_half_first(
 
 
 @given(events, limits, seeds)
-@examples(60)
+@examples(120)
 def test_property_22_the_last_move_of_an_identifier_is_where_it_is(some: list[Event], caps: Caps, seed: int) -> None:
     with engine(caps) as one:
         for batch in cut_up(some, seed):
