@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -19,6 +19,9 @@ from tabard.compose.supervisor import Role, Supervisor
 from tabard.settings import Settings, collector_url
 from tabard.storage.sqlite.installation import Installation, write_secret
 from tabard.telemetry import logging
+
+ORPHANS_S: Final = 20.0
+"""How long to wait for the roles of a killed `tabard serve` to drain and let go of ports and files."""
 
 
 @click.command(
@@ -38,7 +41,7 @@ def serve(**options: Any) -> None:
     _apply(options["config"], settings)
     run = opened.installation.run
     with (
-        exclusive(run / "serve.lock", "`tabard serve`"),
+        exclusive(run / "serve.lock", "`tabard serve`", orphans_s=ORPHANS_S) as lock,
         reserved(settings.collect) as collect,
         reserved(settings.web) as web,
     ):
@@ -49,6 +52,7 @@ def serve(**options: Any) -> None:
         Supervisor(
             _roles(settings, config),
             run,
+            lock=lock,
             hung_after_s=settings.role_hung_s,
             on_ready=lambda: _announce_to_reader(settings, opened, asked_json=bool(options["log_json"])),
         ).run()

@@ -27,7 +27,7 @@ LOCK_WAIT_S: Final = 5.0
 def run_deliverer(role: RoleProcess) -> None:
     """Delivers until SIGTERM. Raises `AlreadyRunning` where another deliverer works on the installation."""
     installation = role.installation
-    with exclusive(installation.run / "deliverer.lock", "a deliverer", LOCK_WAIT_S):
+    with exclusive(installation.run / "deliverer.lock", "a deliverer", wait_s=LOCK_WAIT_S):
         _deliver(role, installation)
 
 

@@ -16,19 +16,25 @@ class AlreadyRunning(Exception):
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, what: str, wait_s: float = 0) -> Iterator[None]:
-    """Holds the lock file while inside, and however the process ends. Raises `AlreadyRunning` after `wait_s`."""
+def exclusive(path: Path, what: str, *, wait_s: float = 0, orphans_s: float = 0) -> Iterator[int]:
+    """Holds the lock file while inside, and however the process ends; yields its descriptor.
+
+    A child that is handed the descriptor holds the lock too. Raises `AlreadyRunning` after `wait_s`, or after
+    `orphans_s` where the process that took the lock is gone and only children of it are left.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        deadline_s = time.monotonic() + wait_s
+        began_s = time.monotonic()
         while not _taken(descriptor):
-            if time.monotonic() >= deadline_s:
-                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-                raise AlreadyRunning(f"{what} runs on {path.parent.parent} already (process {holder}); stop it first")
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            is_orphaned = holder.isdecimal() and not _lives(int(holder))
+            if time.monotonic() - began_s >= (orphans_s if is_orphaned else wait_s):
+                left = f"what process {holder} started still runs" if is_orphaned else f"process {holder}"
+                raise AlreadyRunning(f"{what} runs on {path.parent.parent} already ({left}); stop it first")
             time.sleep(_PAUSE_S)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -38,4 +44,14 @@ def _taken(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
     return True

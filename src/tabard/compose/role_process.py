@@ -5,9 +5,11 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tabard.clock import SystemClock
 from tabard.compose.first_start import open_or_make
@@ -15,6 +17,12 @@ from tabard.compose.role_status import BEAT_S, Heartbeat
 from tabard.settings import Settings
 from tabard.storage.sqlite.installation import Installation
 from tabard.telemetry import logging, metrics
+
+SUPERVISED: Final = "SUPERVISED_BY_TABARD"
+"""Environment variable of a role whose standard input is a pipe that its supervisor holds open."""
+
+ORPHAN_S: Final = 15.0
+"""How long a role that lost its supervisor may take to drain before it kills itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class RoleProcess:
 
 def begin_role(settings: Settings, name: str) -> RoleProcess:
     """Sets this process up as a role; makes the installation where there is none."""
+    if os.environ.pop(SUPERVISED, ""):
+        threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
     logging.configure(as_json=settings.log_json, level=settings.log_level, role=name)
     clock = SystemClock()
     installation = open_or_make(Path(settings.data), os.environ, clock).installation
@@ -65,6 +75,15 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def _end_with_supervisor() -> None:
+    """Ends this process when its supervisor is gone, however that ended: then nobody holds the pipe any more."""
+    while os.read(0, 64):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(ORPHAN_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def _beat(heartbeat: Heartbeat) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import time
 from pathlib import Path
 from typing import Final
@@ -14,9 +13,6 @@ BEAT_S: Final = 1.0
 
 GONE_S: Final = 300.0
 """A role that has not beaten for so long is gone, whatever process has its number now."""
-
-SUPERVISOR_PID: Final = "SUPERVISOR_PID_OF_TABARD"
-"""Environment variable by which a role knows its supervisor, to end when that is gone."""
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -32,13 +28,28 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     is_ready: bool = True
 
 
+class SupervisedRole(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the supervisor knows of a role: how often it started it again, whether it dies again and again."""
+
+    name: str
+    restarts: int = 0
+    crash_looping: bool = False
+    last_exit: str = ""
+
+
+class Supervised(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`run/supervisor.json`, there while `tabard serve` runs, and after it was killed."""
+
+    pid: int = 0
+    roles: tuple[SupervisedRole, ...] = ()
+
+
 class Heartbeat:
     """Announces a role and lets it say, each second, that its loop still turns."""
 
     def __init__(self, run: Path, name: str, address: str = "", *, is_ready: bool = True) -> None:
         self._path = run / f"{name}.json"
         self._next_s = 0.0
-        self._supervisor = int(os.environ.get(SUPERVISOR_PID, "0"))
         status = RoleStatus(
             name=name, pid=os.getpid(), started_at=time.time_ns() // 1_000_000, address=address, is_ready=is_ready
         )
@@ -48,16 +59,13 @@ class Heartbeat:
         partial.replace(self._path)
 
     def beat(self) -> None:
-        """Says that the role works; cheap enough for every turn of a loop. A role without its supervisor ends."""
+        """Says that the role works; cheap enough for every turn of a loop."""
         now_s = time.monotonic()
         if now_s < self._next_s:
             return
         self._next_s = now_s + BEAT_S / 2
         with contextlib.suppress(FileNotFoundError):
             os.utime(self._path)
-        if self._supervisor and os.getppid() != self._supervisor:
-            self._supervisor = 0
-            os.kill(os.getpid(), signal.SIGTERM)
 
     def end(self) -> None:
         """Takes the announcement back."""
@@ -65,11 +73,19 @@ class Heartbeat:
 
 
 def read_status(run: Path, name: str) -> RoleStatus | None:
-    """What a role announced; None where it did not, or ended in order."""
+    """What a role announced; None where it did not, ended in order, or its file was damaged."""
     try:
         return msgspec.json.decode((run / f"{name}.json").read_bytes(), type=RoleStatus)
-    except FileNotFoundError:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+def supervised_roles(run: Path) -> tuple[SupervisedRole, ...]:
+    """What the supervisor says of its roles; none where it says nothing, or its file was damaged."""
+    try:
+        return msgspec.json.decode((run / "supervisor.json").read_bytes(), type=Supervised).roles
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return ()
 
 
 def beat_age_s(run: Path, name: str) -> float | None:

@@ -1,22 +1,37 @@
 """What is known of an installation that runs, from outside its processes."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from tabard.compose.listening import address_text, parse_address
 from tabard.compose.role_status import RoleStatus, running_roles
 from tabard.settings import Settings, load
-from tabard.storage.sqlite.installation import Installation
+from tabard.storage.sqlite.installation import Installation, InstallationDamaged
+
+
+class _Written(msgspec.Struct):
+    """`run/settings.json`."""
+
+    settings: dict[str, Any]
 
 
 def running_settings(installation: Installation) -> Settings:
-    """The settings that `tabard serve` last started with; the defaults where it never did."""
+    """The settings that `tabard serve` last started with; the defaults where it never did.
+
+    Raises `InstallationDamaged` where the file holds none, and `SettingsInvalid`.
+    """
+    file = installation.run / "settings.json"
     try:
-        written = (installation.run / "settings.json").read_bytes()
+        written = msgspec.json.decode(file.read_bytes(), type=_Written)
     except FileNotFoundError:
         return Settings(data=str(installation.data))
-    settings: Settings = load(file=msgspec.json.decode(written)["settings"])
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        raise InstallationDamaged(
+            f"{file} is unreadable ({problem}); remove it: `tabard serve` writes it when it starts"
+        ) from problem
+    settings: Settings = load(file=written.settings)
     return settings
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.destinations import registry_of
-from tabard.compose.role_status import running_roles
+from tabard.compose.role_status import SupervisedRole, running_roles, supervised_roles
 from tabard.compose.running import running_role, running_settings
 from tabard.compose.store import message_reader
 from tabard.delivery.addresses import REFUSED, refused_host
@@ -57,15 +57,12 @@ def status(installation: Installation, now_ms: int) -> Json:
 
 
 def _roles(installation: Installation) -> list[Json]:
-    supervised: dict[str, Json] = {}
-    with contextlib.suppress(FileNotFoundError):
-        told = msgspec.json.decode((installation.run / "supervisor.json").read_bytes())
-        supervised = {each["name"]: each for each in told["roles"]}
+    supervised = {each.name: each for each in supervised_roles(installation.run)}
     alive = {role.name: (role, age_s) for role, age_s in running_roles(installation.run)}
     rows = []
     for name in sorted({*supervised, *alive}):
         role, age_s = alive.get(name, (None, None))
-        known = supervised.get(name, {})
+        known = supervised.get(name, SupervisedRole(name=name))
         rows.append(
             {
                 "name": name,
@@ -74,9 +71,9 @@ def _roles(installation: Installation) -> list[Json]:
                 "startedAt": role.started_at if role else None,
                 "address": role.address if role else "",
                 "beatAgeS": round(age_s, 1) if age_s is not None else None,
-                "restarts": known.get("restarts", 0),
-                "crashLooping": known.get("crashLooping", False),
-                "lastExit": known.get("lastExit", ""),
+                "restarts": known.restarts,
+                "crashLooping": known.crash_looping,
+                "lastExit": known.last_exit,
             }
         )
     return rows

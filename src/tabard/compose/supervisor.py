@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from tabard.compose.role_status import BEAT_S, SUPERVISOR_PID, beat_age_s, read_status
+from tabard.compose.role_process import SUPERVISED
+from tabard.compose.role_status import BEAT_S, Supervised, SupervisedRole, beat_age_s, read_status
 from tabard.compose.supervision import is_crash_loop, is_hung, recent, restart_delay_s
 from tabard.settings import without_settings
 from tabard.telemetry.logging import logger
@@ -25,7 +26,6 @@ READY_S: Final = 15.0
 
 STOP_S: Final = 15.0
 """How long a role may take to drain before it is killed."""
-
 
 _MALLOC: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """glibc would keep an arena a thread, and what a large batch once took: a tenth of a role's memory, measured."""
@@ -37,15 +37,6 @@ class Role:
 
     name: str
     arguments: tuple[str, ...]
-
-
-class SupervisedRole(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the supervisor knows of a role: how often it started it again, whether it dies again and again."""
-
-    name: str
-    restarts: int
-    crash_looping: bool
-    last_exit: str = ""
 
 
 @dataclass(slots=True)
@@ -60,11 +51,17 @@ class _Child:
 
 
 class Supervisor:
-    """The parent of all roles. `roles` are started in order and stopped in order: the door closes first."""
+    """The parent of all roles. `roles` are started in order and stopped in order: the door closes first.
 
-    def __init__(self, roles: Sequence[Role], run: Path, *, hung_after_s: float, on_ready: Callable[[], None]) -> None:
+    Each role holds the open file `lock` as well, which so stays locked until the last of them is gone.
+    """
+
+    def __init__(
+        self, roles: Sequence[Role], run: Path, *, lock: int, hung_after_s: float, on_ready: Callable[[], None]
+    ) -> None:
         self._children = [_Child(role) for role in roles]
         self._run = run
+        self._lock = lock
         self._hung_after_s = hung_after_s
         self._on_ready: Callable[[], None] | None = on_ready
         self._stopping = False
@@ -105,11 +102,13 @@ class Supervisor:
 
     def _start(self, child: _Child, now_s: float) -> None:
         (self._run / f"{child.role.name}.json").unlink(missing_ok=True)
-        environment = {**_MALLOC, **without_settings(os.environ), SUPERVISOR_PID: str(os.getpid())}
+        environment = {**_MALLOC, **without_settings(os.environ), SUPERVISED: "yes"}
         child.process = subprocess.Popen(  # noqa: S603 (our own command line)
             [sys.executable, "-m", "tabard", *child.role.arguments],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            # Nothing is ever written: it ends when this process does, and with it the role.
+            stdin=subprocess.PIPE,
+            pass_fds=(self._lock,),
             # A Ctrl-C in the terminal is for the supervisor, which stops the roles in order.
             start_new_session=True,
         )
@@ -120,6 +119,7 @@ class Supervisor:
     def _buried(self, child: _Child, now_s: float) -> None:
         code = child.process.returncode if child.process else 0
         child.last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        _close_pipe(child.process)
         child.process = None
         child.deaths_s = [*recent(child.deaths_s, now_s), now_s]
         child.restarts += 1
@@ -147,11 +147,12 @@ class Supervisor:
                 logger().error("supervisor.role.killed", role_name=child.role.name, waited_s=STOP_S)
                 process.kill()
                 process.wait()
+            _close_pipe(process)
         (self._run / "supervisor.json").unlink(missing_ok=True)
 
     def _publish(self) -> None:
         now_s = time.monotonic()
-        known = [
+        known = tuple(
             SupervisedRole(
                 name=child.role.name,
                 restarts=child.restarts,
@@ -159,10 +160,10 @@ class Supervisor:
                 last_exit=child.last_exit,
             )
             for child in self._children
-        ]
+        )
         partial = self._run / ".supervisor.json"
         try:
-            partial.write_bytes(msgspec.json.encode({"pid": os.getpid(), "roles": known}))
+            partial.write_bytes(msgspec.json.encode(Supervised(pid=os.getpid(), roles=known)))
             partial.replace(self._run / "supervisor.json")
         except OSError as problem:
             # On a full disk the roles have to be kept alive all the more.
@@ -189,3 +190,8 @@ class Supervisor:
                 signal.signal(number, action)
             os.close(woken)
             os.close(wake)
+
+
+def _close_pipe(process: subprocess.Popen[bytes] | None) -> None:
+    if process and process.stdin:
+        process.stdin.close()

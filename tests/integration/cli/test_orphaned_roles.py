@@ -1,27 +1,36 @@
 """A role whose supervisor is gone, and a supervisor to whom nobody listens: real processes."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import pytest
 
 from tabard.clock import SystemClock
 from tabard.compose.first_start import open_or_make
-from tabard.compose.role_status import SUPERVISOR_PID, beat_age_s, running_roles
+from tabard.compose.listening import reserved
+from tabard.compose.role_process import SUPERVISED
+from tabard.compose.role_status import beat_age_s, running_roles
 from tabard.compose.running import running_role
 from tabard.storage.sqlite.installation import Installation
-from tabard.testing.installation import eventually, is_alive
+from tabard.testing.installation import eventually, is_alive, running
+
+TURNS = 20
 
 PARENT = f"""
 import os, subprocess, sys, time
-environment = os.environ | {{"{SUPERVISOR_PID}": str(os.getpid())}}
-subprocess.Popen([sys.executable, "-m", "tabard", *sys.argv[1:]], env=environment, start_new_session=True)
+words = [sys.executable, "-m", "tabard", *sys.argv[1:]]
+environment = os.environ | {{"{SUPERVISED}": "yes"}}
+child = subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, start_new_session=True)
 time.sleep(60)
 """
 
@@ -83,3 +92,34 @@ def ready_roles(data: Path) -> dict[str, Any]:
 def restarts(data: Path) -> dict[str, int]:
     told = json.loads((data / "run" / "supervisor.json").read_text("utf-8"))
     return {each["name"]: each["restarts"] for each in told["roles"]}
+
+
+def test_a_killed_serve_starts_again_at_once_on_the_same_ports_twenty_times_in_a_row(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with contextlib.ExitStack() as taken:
+        collect, web = (taken.enter_context(reserved("127.0.0.1:0")) for _ in range(2))
+    words = ["serve", "--data", str(data), "--collect", collect, "--web", web, "--json"]
+    key = open_or_make(data, {}, SystemClock()).first_source
+    assert key is not None
+    for turn in range(TURNS):
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, "-m", "tabard", *words], stdout=log, stderr=log)
+        try:
+            assert eventually(lambda: accepts(f"http://{collect}/v1/identify", key.write_key, f"u{turn}")), turn  # noqa: B023
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.wait()
+    with running(data, "--json") as tabard:
+        assert eventually(lambda: len(tabard.stored()) == TURNS)
+        roles = tabard.get("/api/status")["roles"]
+        assert {each["restarts"] for each in roles} == {0}
+
+
+def accepts(url: str, key: str, user: str) -> bool:
+    body = json.dumps({"userId": user, "writeKey": key, "messageId": user}).encode()
+    try:
+        with urlopen(Request(url, body, {"Content-Type": "text/plain"}), timeout=10) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except URLError:
+        return False

@@ -116,3 +116,22 @@ def test_a_destination_at_a_private_address_is_accepted_with_a_plain_word_and_na
     (made.run / "settings.json").write_text(json.dumps({"settings": {"egress_private": True}}))
     assert call(made, "status").exit_code == 0
     assert call(made, "destination", "set", "crm", "--set", PRIVATE_URL).stderr == ""
+
+
+@pytest.mark.parametrize("written", [b"", b"{", b"\xff\xfe", b"[]", b'{"settings": 3}'])
+def test_damaged_settings_of_the_running_server_are_named_with_the_fix(made: Installation, written: bytes) -> None:
+    (made.run / "settings.json").write_bytes(written)
+    result = call(made, "status")
+    assert result.exit_code == 4
+    assert result.stderr.startswith(f"tabard: installation_damaged: {made.run / 'settings.json'} is unreadable")
+    assert "remove it: `tabard serve` writes it" in result.stderr
+
+
+@pytest.mark.parametrize("written", [b"", b"{", b"\xff\xfe", b"[]", b'{"roles": 3, "at": "x"}'])
+def test_a_damaged_file_of_a_role_says_nothing_and_hides_nothing_else(made: Installation, written: bytes) -> None:
+    for name in ("supervisor.json", "collector-1.json", "resolver.json", "deliverer.json"):
+        (made.run / name).write_bytes(written)
+    Heartbeat(made.run, "web-1")
+    result = call(made, "status", "--json")
+    assert result.exit_code in (0, 1), result.output
+    assert [each["name"] for each in json.loads(result.stdout)["roles"]] == ["web-1"]
