@@ -4,6 +4,7 @@
  */
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
+import zopfli from '@gfx/zopfli';
 
 const LATENCY_MS = 60;
 const BYTES_PER_MS = 1.6e6 / 8 / 1000;
@@ -13,6 +14,7 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export class LineServer {
   seen = [];
   files = new Map();
+  packed = new Map();
   throttle = false;
   /** The name under which the client looks for itself in the settings; a second entry makes it fetch more code. */
   integration = '';
@@ -32,16 +34,21 @@ export class LineServer {
     this.server.close();
   }
 
-  /** Serves this client's page at `/`, and its files. */
-  show({ page, files, integration = '' }) {
+  /** Serves this client's page at `/`, and its files, all compressed as our collector compresses ours. */
+  async show({ page, files, integration = '' }) {
     this.integration = integration;
     this.files.clear();
-    this.add('/', 'text/html', page);
-    for (const [path, text] of Object.entries(files)) this.add(path, 'text/javascript', text);
+    await this.add('/', 'text/html', page);
+    for (const [path, text] of Object.entries(files)) await this.add(path, 'text/javascript', text);
   }
 
-  add(path, type, text) {
-    this.files.set(path, { type, body: gzipSync(text, { level: 9 }) });
+  async add(path, type, text) {
+    this.files.set(path, { type, body: await this.pack(text) });
+  }
+
+  async pack(text) {
+    if (!this.packed.has(text)) this.packed.set(text, Buffer.from(await zopfli.gzipAsync(Buffer.from(text), { numiterations: 15 })));
+    return this.packed.get(text);
   }
 
   async take(request, response) {

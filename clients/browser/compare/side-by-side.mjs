@@ -34,7 +34,7 @@ const messagesOf = (seen, isMessage) =>
   });
 
 const openWith = async (context, server, client) => {
-  server.show(client);
+  await server.show(client);
   const page = await context.newPage();
   await page.goto(`${server.origin}/?utm_source=mail`);
   await page.waitForFunction(`window.${client.global} && window.${client.global}.initialized`);

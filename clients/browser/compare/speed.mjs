@@ -1,6 +1,5 @@
 /** Bytes, requests and time to the first message, all clients in one run under the same throttling. */
 import { cpus, loadavg } from 'node:os';
-import { gzipSync } from 'node:zlib';
 
 const RUNS = 10;
 
@@ -36,21 +35,22 @@ export const measureSpeed = async (browser, server, clients) => {
     for (let turn = 0; turn < clients.length; turn++) {
       // Each client is first once in so many rounds: none always follows the same one.
       const client = clients[(run + turn) % clients.length];
-      server.show(client);
+      await server.show(client);
       results.get(client).push(await once(browser, server, client));
     }
   server.throttle = false;
-  return clients.map((client) => {
+  const rows = clients.map(async (client) => {
     const runs = results.get(client);
     return {
       name: client.name,
-      script: gzipSync(Object.values(client.files)[0], { level: 9 }).length,
+      script: (await server.pack(Object.values(client.files)[0])).length,
       requests: runs[0].requests,
       bytes: runs[0].bytes,
       ms: Math.round(median(runs.map(({ ms }) => ms))),
       spread: [Math.round(Math.min(...runs.map(({ ms }) => ms))), Math.round(Math.max(...runs.map(({ ms }) => ms)))],
     };
   });
+  return Promise.all(rows);
 };
 
 export const speedTable = (rows) =>
@@ -59,5 +59,5 @@ export const speedTable = (rows) =>
     '| --- | ---: | ---: | ---: | ---: |',
     ...rows.map(({ name, script, requests, bytes, ms, spread }) => `| ${name} | ${script} | ${requests} | ${bytes} | ${ms} (${spread.join('–')}) |`),
     '',
-    `Median of ${RUNS} interleaved runs in one session; headless chromium on loopback, each answer delayed by 60 ms plus its size at 1.6 Mbit/s. Script and collector are on another site than the page, so preflights count. Measured from the page's request to the arrival of the first message; the page itself is not counted. ${cpus().length} cores, load average ${loadavg()[0].toFixed(1)} at the end of the run: above the number of cores the range says more than the median.`,
+    `Median of ${RUNS} interleaved runs in one session; headless chromium on loopback, every file compressed by zopfli, each answer delayed by 60 ms plus its size at 1.6 Mbit/s. Script and collector are on another site than the page, so preflights count. Measured from the page's request to the arrival of the first message; the page itself is not counted. ${cpus().length} cores, load average ${loadavg()[0].toFixed(1)} at the end of the run: above the number of cores the range says more than the median.`,
   ].join('\n');

@@ -18,7 +18,7 @@ const adReferrer = (search: string, { cookie, setCookie }: Store): Dict | undefi
   const id = btid || urid;
   const found = id ? stringify({ id, type: btid ? 'dataxu' : 'millennial-media' }) : cookie(AD_REFERRER);
   setCookie(AD_REFERRER, found);
-  return attempt(() => parse(found!) as Dict);
+  return attempt(() => parse(found || '') as Dict);
 };
 
 /** Asked once: the answer is slow to come. */

@@ -30,11 +30,12 @@ try {
   const customer = await known(() => document.getElementById("known").textContent.includes('"canonical": "user:cust-'));
   const ids = () => tab.evaluate(() => [window.tabard.user().id(), window.tabard.user().anonymousId()]);
   const loggedIn = await ids();
+  const profile = await tab.getAttribute("#profile", "href");
   const views = sent.filter((path) => path === "/v1/p").length;
   await Promise.all([tab.waitForEvent("load"), tab.click("#logout")]);
   await tab.waitForFunction(() => window.tabard.initialized);
   const loggedOut = await ids();
-  process.stdout.write(JSON.stringify({ anonymous, lead, customer, views, failed, loggedIn, loggedOut }) + "\n");
+  process.stdout.write(JSON.stringify({ anonymous, lead, customer, profile, views, failed, loggedIn, loggedOut }) + "\n");
 } finally {
   await browser.close();
 }

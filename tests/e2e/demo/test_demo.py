@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_a_visitor_becomes_a_lead_and_then_a_customer_with_one_profile(shop: str
     assert customer["traits"]["favouriteColour"] == "red"
     assert customer["traits"]["newsletter"] is True
     assert customer["traits"]["plan"] == "customer"
+    assert story["profile"].endswith(f"/people/{quote(customer['canonical'], safe='')}")
     assert story["views"] == 1
     assert story["failed"] == []
     user_id, anonymous_id = story["loggedIn"]

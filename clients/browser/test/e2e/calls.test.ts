@@ -205,6 +205,13 @@ inBrowser('context tells page, campaign, clicks asked for, language, zone, scree
   assert.deepEqual(JSON.parse((await cookiesOf(page.context()))['s%3Acontext.referrer']!), { id: 'r2', type: 'millennial-media' });
 });
 
+inBrowser('what the page has not is not in the context, not even as null', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  const [message] = await recorder.untilAccepted(1);
+  assert.deepEqual(Object.keys(message!.context).sort(), ['library', 'locale', 'page', 'screen', 'timezone', 'userAgent', 'userAgentData']);
+});
+
 inBrowser('the query string identifies and tracks before the queued calls, unless switched off', async ({ page, recorder }) => {
   const query = '?ajs_aid=anon1&ajs_uid=u1&ajs_trait_plan=pro&ajs_event=Opened&ajs_prop_mail=7';
   recorder.page('/');
