@@ -28,9 +28,7 @@ from tabard.message.types import position
 from tabard.storage.deliveries import Replay
 from tabard.storage.sqlite.installation import open_installation
 
-_LETTER = ("position", "destination", "type", "messageId", "failingSince", "reason")
-
-_destination_option = click.option("--destination", help="Of this destination only.")
+_destination_option = click.option("--destination", help="Of this destination, or of the replay of this id, only.")
 
 
 @click.group("dead-letter", epilog=example("tabard dead-letter list", "tabard dead-letter resend crm --all"))
@@ -46,7 +44,7 @@ def dead_letter() -> None:
 @json_option
 def list_letters(destination: str | None, text: str, limit: int, data: Path, as_json: bool) -> None:
     """List dead letters, newest first."""
-    consumer = _consumer(data, destination) if destination else None
+    consumer = _consumer_or_replay(data, destination) if destination else None
     found = InstallationDeliveries(open_installation(data)).dead_letters(consumer, limit, text)
     if as_json:
         print_json(found)
@@ -56,7 +54,7 @@ def list_letters(destination: str | None, text: str, limit: int, data: Path, as_
         (
             (
                 each["position"],
-                each["name"],
+                each["name"] if each["replay"] is None else f"{each['name']}, replay {each['replay']}",
                 each["type"],
                 each["messageId"],
                 each["failingSince"],
@@ -68,14 +66,14 @@ def list_letters(destination: str | None, text: str, limit: int, data: Path, as_
 
 
 @dead_letter.command(epilog=example("tabard dead-letter show crm 1:42"))
-@click.argument("destination")
+@click.argument("destination", metavar="DESTINATION|REPLAY_ID")
 @click.argument("position", metavar="PARTITION:OFFSET")
 @data_option
 @json_option
 def show(destination: str, position: str, data: Path, as_json: bool) -> None:
     """Show one dead letter with its attempts: what was sent and what came back, secrets cut out."""
     deliveries = InstallationDeliveries(open_installation(data))
-    found = deliveries.dead_letter(_consumer(data, destination), _position(position))
+    found = deliveries.dead_letter(_consumer_or_replay(data, destination), _position(position))
     if found is None:
         raise not_found("dead letter", position, "`tabard dead-letter list` shows them")
     if as_json:
@@ -91,7 +89,7 @@ def show(destination: str, position: str, data: Path, as_json: bool) -> None:
 @dead_letter.command(
     epilog=example("tabard dead-letter resend crm --position 1:42", "tabard dead-letter resend crm --all")
 )
-@click.argument("destination")
+@click.argument("destination", metavar="DESTINATION|REPLAY_ID")
 @click.option("--position", "positions", multiple=True, metavar="PARTITION:OFFSET", help="This one; repeat it.")
 @click.option("--text", default="", help="Those with this text in code, reason or message id.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
@@ -100,12 +98,15 @@ def show(destination: str, position: str, data: Path, as_json: bool) -> None:
 def resend(
     destination: str, positions: tuple[str, ...], text: str, everything: bool, data: Path, as_json: bool
 ) -> None:
-    """Try dead letters again, with the destination's present configuration."""
+    """Try dead letters again, with the destination's present configuration.
+
+    Those of a replay are named by its id (`tabard dead-letter list`, `tabard replay list`).
+    """
     if not (positions or text or everything):
         raise CommandFailed("usage", "say which: --position, --text or --all", EXIT_USAGE)
     order = Resend(
         id=SystemClock().new_id(),
-        consumer=_consumer(data, destination),
+        consumer=_consumer_or_replay(data, destination),
         positions=tuple(map(_position, positions)) if positions else None,
         text=text,
     )
@@ -190,6 +191,11 @@ def _give(data: Path, order: Order, *, as_json: bool) -> None:
 def _consumer(data: Path, name: str) -> str:
     with open_workspace(data) as workspace:
         return named_destination(workspace, name).id
+
+
+def _consumer_or_replay(data: Path, name: str) -> str:
+    replays = InstallationDeliveries(open_installation(data)).replays()
+    return name if name in {each["id"] for each in replays} else _consumer(data, name)
 
 
 def _position(text: str) -> int:

@@ -24,7 +24,8 @@ from tabard.delivery.names import Names
 from tabard.delivery.needless import Needless
 from tabard.delivery.outlet import Outlet, Served
 from tabard.delivery.pace import Bucket, Pace
-from tabard.delivery.replay import selection
+from tabard.delivery.replay import Past, Selection
+from tabard.delivery.trace import Tracing
 from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
 from tabard.message.traits import parse_instant
@@ -231,11 +232,13 @@ class Deliverer:
         return state
 
     async def _replay(self, shared: Shared, state: ConsumerState) -> Served:
-        replay = state.replay or Replay()
-        chosen = await self.in_store(selection, replay, state.destination, self.deps.deliveries)
-        consumer = await self._consumer(shared, state, accepts=chosen)
+        deps, replay = self.deps, state.replay or Replay()
+        tracing = Tracing(deps.messages, deps.deliveries, deps.workspace, deps.registry)
+        selection = Selection(replay, Past(state, tracing), self.in_store)
+        consumer = await self._consumer(shared, state, accepts=selection.refusal)
         rate = replay.rate_per_s
-        return Served(consumer, Seat(state.offsets), dict(state.end), Bucket(Rate(1, 1 / rate)) if rate > 0 else None)
+        bucket = Bucket(Rate(1, 1 / rate)) if rate > 0 else None
+        return Served(consumer, Seat(state.offsets), dict(state.end), bucket, selection)
 
     async def _consumer(
         self, shared: Shared, state: ConsumerState, accepts: Callable[[Item], str] | None = None

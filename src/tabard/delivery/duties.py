@@ -9,7 +9,7 @@ import msgspec
 from tabard.delivery.books import Difference, before_start, check_books, check_range
 from tabard.delivery.dead_letter import failed_erasures
 from tabard.delivery.deliverer import Deliverer
-from tabard.delivery.erasures import asked_again
+from tabard.delivery.erasures import asked_again, following
 from tabard.delivery.ledger import Ledger
 from tabard.delivery.orders import CancelReplay, Order, Probe, Resend, StartReplay, pending
 from tabard.delivery.outlet import Outlet, Served
@@ -20,6 +20,11 @@ from tabard.telemetry.metrics import count, gauge
 
 KEPT_MS: Final = 30 * 86_400_000
 """How long ranges and the attempts of finished deliveries are kept."""
+_LOOK_S: Final = 600.0
+"""How often it is looked for what must be forgotten, whether or not somebody was deleted."""
+_REST: Final = 20
+"""Looking takes a twentieth of the time at most, however many are deleted."""
+_REST_MIN_S: Final = 2.0
 _PAGE: Final = 1_000
 _WIPES_MAX: Final = 20
 _WIPE_PAUSE_S: Final = 0.5
@@ -211,6 +216,32 @@ async def erase(deliverer: Deliverer) -> None:
         if await deliverer.in_store(deliverer.deps.deliveries.wipe):
             return
         await asyncio.sleep(_WIPE_PAUSE_S)
+
+
+class Forgetting:
+    """Erases what is recorded of people soon after they were deleted; call `turn` every few seconds."""
+
+    def __init__(self, deliverer: Deliverer) -> None:
+        self._deliverer = deliverer
+        self._cursor: dict[int, int] | None = None
+        self._is_due = True
+        self._rested_s = self._next_s = 0.0
+
+    async def turn(self) -> None:
+        """Looks for new deletions, and erases where there are any or it is time."""
+        feed, clock = self._deliverer.feed, self._deliverer.deps.clock
+        if self._cursor is None:
+            self._cursor = await feed.call(lambda reader: reader.resolved())
+        found = await feed.call(following, self._cursor)
+        self._cursor, self._is_due = found.cursor, self._is_due or bool(found.deletions)
+        began_s = clock.monotonic_s()
+        if began_s < self._next_s and not (self._is_due and began_s >= self._rested_s):
+            return
+        self._is_due = False
+        await erase(self._deliverer)
+        ended_s = clock.monotonic_s()
+        self._rested_s = ended_s + max(_REST_MIN_S, _REST * (ended_s - began_s))
+        self._next_s = ended_s + _LOOK_S
 
 
 async def _forget(deliverer: Deliverer, consumer: str, forget: Callable[..., None]) -> None:

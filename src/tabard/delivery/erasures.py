@@ -30,7 +30,7 @@ _PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """Deletions that follow a cursor, and the cursor behind them."""
 
     deletions: list[Deletion]
@@ -74,7 +74,7 @@ class Erasures:
         cursor = self._cursors.get(destination)
         if cursor is None:
             cursor = await in_store(self._deliveries.erasure_cursor, destination)
-        found: _Found = await self._deliverer.feed.call(_following, cursor)
+        found: Found = await self._deliverer.feed.call(following, cursor)
         # Before the instance was made it was sent nothing.
         asked = [
             self._erasure(compiled, each)
@@ -149,7 +149,8 @@ def goes_as_action(compiled: Compiled, deletion: Deletion) -> bool:
     return any(id_ in allowed and subscription.action.erases for id_, subscription in compiled.subscriptions)
 
 
-def _following(reader: MessageReader, cursor: dict[int, int]) -> _Found:
+def following(reader: MessageReader, cursor: dict[int, int]) -> Found:
+    """Some of the deletions that follow a cursor; none where there are no more."""
     found, behind = [], dict(cursor)
     for partition, end in reader.resolved().items():
         if cursor.get(partition, 0) >= end:
@@ -159,4 +160,4 @@ def _following(reader: MessageReader, cursor: dict[int, int]) -> _Found:
         found += resolved
         is_whole = len(page) < _PAGE or len(resolved) < len(page)
         behind[partition] = end if is_whole else offset_of(page[-1].message.position) + 1
-    return _Found(found, behind)
+    return Found(found, behind)

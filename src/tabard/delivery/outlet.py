@@ -21,6 +21,7 @@ from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
 from tabard.delivery.pace import Bucket
 from tabard.delivery.record import attempts_of, redacted, secret_texts, without_secrets
+from tabard.delivery.replay import Selection
 from tabard.destinations.kit.destination import Subject
 from tabard.destinations.kit.request import Send
 from tabard.telemetry.logging import logger
@@ -38,12 +39,13 @@ IDLE_S = 0.5
 
 @dataclass(slots=True)
 class Served:
-    """A consumer with its place in the feed. end: a replay's last cursor, None for live traffic."""
+    """A consumer with its place in the feed. end, selection: a replay's last cursor and what belongs to it."""
 
     consumer: Consumer
     seat: Seat
     end: dict[int, int] | None = None
     bucket: Bucket | None = None
+    selection: Selection | None = None
     reader: asyncio.Task[None] | None = None
     is_read: bool = False
     ended: bool = False
@@ -166,6 +168,8 @@ class Outlet:
             if items:
                 if served.consumer.needless:
                     await self._learn(served.consumer, items)
+                if served.selection:
+                    await _insisting(partial(served.selection.learn, items))
                 served.consumer.take(items, self._clock.now_ms())
                 self.pump()
                 if served.consumer.is_pressed():

@@ -1,16 +1,17 @@
 """Replays: a range of the past sent again to one destination, beside live traffic and behind it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from tabard.delivery.cursor import Vector, vector_at
 from tabard.delivery.entry import Item
+from tabard.delivery.trace import NOT_CHOSEN, Tracing, decided
 from tabard.destinations.kit.subscription import compile_trigger
-from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Replay, RowState
+from tabard.message.types import StoredMessage, offset_of, partition_of
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, Replay, RowState
 from tabard.storage.interface import MessageReader
 
-NOT_CHOSEN = "not_in_replay"
 ONLY = ("all", "failed", "undelivered")
-_PAGE = 10_000
 
 
 class ReplayRefused(ValueError):
@@ -48,35 +49,69 @@ def replay_state(order_id: str, destination: str, replay: Replay, reader: Messag
     )
 
 
-def selection(replay: Replay, live: str, deliveries: DeliveryReader) -> Callable[[Item], str]:
-    """The test of a message's place in a replay: '' where it belongs, a reason where it does not."""
-    trigger = compile_trigger(replay.trigger) if replay.trigger else None
-    chosen = _chosen(replay.only, live, deliveries)
+class Selection:
+    """Which messages belong to a replay: `learn` about them, then `refusal` says of each why it does not, or ''."""
 
-    def accepts(item: Item) -> str:
-        if not chosen(item) or (trigger is not None and not trigger.matches(item.body)):
-            return NOT_CHOSEN
-        return ""
+    def __init__(self, replay: Replay, past: "Past", in_store: Callable[..., Awaitable[Any]]) -> None:
+        """`in_store`: calls a function in the thread of the delivery store."""
+        self._trigger = compile_trigger(replay.trigger) if replay.trigger else None
+        self._choose = {"failed": past.failed, "undelivered": past.undelivered}.get(replay.only)
+        self._in_store = in_store
+        self._chosen: set[int] = set()
 
-    return accepts
+    async def learn(self, items: Sequence[Item]) -> None:
+        """Looks up what became of these messages before."""
+        if self._choose is not None:
+            self._chosen = await self._in_store(self._choose, items)
+
+    def refusal(self, item: Item) -> str:
+        """'' where the message belongs to the replay, else the reason."""
+        chosen = self._choose is None or item.stored.position in self._chosen
+        return "" if chosen and (self._trigger is None or self._trigger.matches(item.body)) else NOT_CHOSEN
 
 
-def _chosen(only: str, live: str, deliveries: DeliveryReader) -> Callable[[Item], bool]:
-    if only == "all":
-        return lambda _item: True
-    states = (RowState.DEAD,) if only == "failed" else (RowState.DEAD, RowState.PARKED, RowState.WAITING)
-    positions: set[int] = set()
-    after = 0
-    while page := deliveries.rows(live, states, _PAGE, after):
-        positions |= {row.position for _, row in page}
-        after = page[-1][0]
-    state = deliveries.consumer(live)
-    begun = state.start if state and only == "undelivered" else {}
+class Past:
+    """What became of messages at one destination before a replay comes to them."""
 
-    def chosen(item: Item) -> bool:
-        return item.stored.position in positions or item.offset < begun.get(item.partition, 0)
+    def __init__(self, replay: ConsumerState, tracing: Tracing) -> None:
+        self._id = replay.id
+        self._destination = replay.destination
+        self._tracing = tracing
 
-    return chosen
+    def failed(self, items: Iterable[Item]) -> set[int]:
+        """The positions of those that live traffic has given up."""
+        return {item.stored.position for item in items if self._has_died(item.stored.position)}
+
+    def undelivered(self, items: Iterable[Item]) -> set[int]:
+        """The positions of those that neither live traffic nor another replay has delivered, or is still to deliver.
+
+        What the kept ranges do not tell any more counts as delivered.
+        """
+        states = self._tracing.deliveries.consumers()
+        others = [each for each in states if each.destination == self._destination and each.id != self._id]
+        return {
+            item.stored.position
+            for item in items
+            if not any(self._has_delivered(state, item.stored) for state in others)
+        }
+
+    def _has_delivered(self, state: ConsumerState, stored: StoredMessage) -> bool:
+        partition, offset = partition_of(stored.position), offset_of(stored.position)
+        end = state.end.get(partition, 0) if state.kind is ConsumerKind.REPLAY else None
+        if offset < state.start.get(partition, 0) or (end is not None and offset >= end):
+            return False
+        if self._tracing.deliveries.row(state.id, stored.position) is not None:
+            return False
+        if offset >= state.offsets.get(partition, 0):
+            return state.state == "running"
+        if state.replay is not None and state.replay.only == "failed" and not self._has_died(stored.position):
+            return False
+        found = self._tracing.deliveries.range_of(state.id, stored.position)
+        return found is None or decided(state, stored, found, self._tracing)["outcome"] in ("delivered", "unknown")
+
+    def _has_died(self, position: int) -> bool:
+        row = self._tracing.deliveries.row(self._destination, position)
+        return row is not None and row.state is RowState.DEAD
 
 
 def progress(state: ConsumerState) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tabard.delivery.deliverer import Deliverer, Deps
-from tabard.delivery.duties import Bookkeeping, apply_orders, erase, prune, write_status
+from tabard.delivery.duties import Bookkeeping, Forgetting, apply_orders, prune, write_status
 from tabard.delivery.erasures import Erasures
 from tabard.telemetry.logging import logger
 
@@ -16,7 +16,7 @@ CONFIG_S: Final = 0.5
 STATUS_S: Final = 1.0
 PRUNE_S: Final = 60.0
 CHECK_S: Final = 300.0
-ERASE_S: Final = 600.0
+FORGET_S: Final = 2.0
 TELL_S: Final = 2.0
 COUNT_S: Final = 5.0
 
@@ -26,6 +26,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
     deliverer = Deliverer(deps, stop)
     erasures = Erasures(deliverer, stop)
     bookkeeping = Bookkeeping(deliverer)
+    forgetting = Forgetting(deliverer)
     await deliverer.start()
 
     async def take_up() -> None:
@@ -40,7 +41,7 @@ async def run(deps: Deps, stop: asyncio.Event) -> None:
         asyncio.create_task(_every(CONFIG_S, take_up, stop)),
         asyncio.create_task(_every(STATUS_S, tell, stop)),
         asyncio.create_task(_every(PRUNE_S, lambda: prune(deliverer), stop)),
-        asyncio.create_task(_every(ERASE_S, lambda: erase(deliverer), stop)),
+        asyncio.create_task(_every(FORGET_S, forgetting.turn, stop)),
         asyncio.create_task(_every(TELL_S, erasures.tell, stop)),
         asyncio.create_task(_every(COUNT_S, bookkeeping.count_before_start, stop)),
         asyncio.create_task(_every(CHECK_S, bookkeeping.check, stop)),

@@ -13,14 +13,16 @@ from tabard.delivery.dead_letter import attempt_json, erasure_json, row_json
 from tabard.delivery.route import Filter, refusal, route_of, untrusted
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.plan import Invalid, plan
+from tabard.destinations.kit.subscription import compile_trigger
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, offset_of, partition_of, position_text
-from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Range, Term
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Range, Replay, Term
 from tabard.storage.interface import MessageReader
 from tabard.workspace.types import DestinationInstance, WorkspaceReader
 
 Json = dict[str, Any]
 
+NOT_CHOSEN: Final = "not_in_replay"
 _REMOVED: Final = "(removed)"
 
 
@@ -84,24 +86,50 @@ def _of_row(row: Json) -> Json:
 
 
 def _passed(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:
-    passed = tracing.deliveries.range_of(state.id, message.position)
-    if passed is None:
+    found = tracing.deliveries.range_of(state.id, message.position)
+    if found is None:
         return {"outcome": "unknown", "how": "cursor", "reason": "it was passed longer ago than ranges are kept"}
-    known = {"how": "range", "range": _range_json(passed)}
+    known = {"how": "range", "range": _range_json(found)}
     if not message.body or tracing.messages.is_dead(message):
-        return {**_gone(message, passed, tracing), **known}
-    instance = tracing.workspace.destination_version(state.destination, passed.version)
+        return {**_gone(message, found, tracing), **known}
+    return {**decided(state, message, found, tracing), **known}
+
+
+def decided(state: ConsumerState, message: StoredMessage, found: Range, tracing: Tracing) -> Json:
+    """What became of a message that passed smoothly in that range: the decision made again; messages are not read.
+
+    A replay's choice by what went before it is not kept: where its range ended in different ways nobody knows.
+    """
+    if state.replay is not None and (left_out := _left_out(state.replay, message, found)) is not None:
+        return left_out
+    instance = tracing.workspace.destination_version(state.destination, found.version)
     destination = tracing.registry.get(instance.slug) if instance else None
     if instance is None or destination is None:
-        return {"outcome": "unknown", **known, "reason": "its version is not kept"}
-    decided = decision(instance, destination, message)
-    return {**decided, **known}
+        return {"outcome": "unknown", "reason": "its version is not kept"}
+    return decision(instance, destination, message)
 
 
-def _gone(message: StoredMessage, passed: Range, tracing: Tracing) -> Json:
+def _left_out(replay: Replay, message: StoredMessage, found: Range) -> Json | None:
+    """That a replay left the message out, or that nobody knows; None where it took it."""
+    if replay.trigger and not compile_trigger(replay.trigger).matches(msgspec.json.decode(message.body)):
+        return {"outcome": "filtered", "code": NOT_CHOSEN}
+    ended = _ends(message, found)
+    if replay.only == "all" or Term.FILTERED not in ended:
+        return None
+    if ended == {Term.FILTERED}:
+        return {"outcome": "filtered", "code": NOT_CHOSEN}
+    return {"outcome": "unknown", "reason": f"the replay took only what was {replay.only}; which is not kept"}
+
+
+def _ends(message: StoredMessage, found: Range) -> set[str]:
+    """How messages of its source ended in the range."""
+    terms = found.counts.get(message.source, {})
+    return {term for term, number in terms.items() if number and term not in (Term.TAKEN, Term.BEFORE_START)}
+
+
+def _gone(message: StoredMessage, found: Range, tracing: Tracing) -> Json:
     """What can still be said of a message whose body is gone: only what holds for all of its source in the range."""
-    terms = passed.counts.get(message.source, {})
-    ended = {term for term, number in terms.items() if number and term not in (Term.TAKEN, Term.BEFORE_START)}
+    ended = _ends(message, found)
     why = "erased" if tracing.messages.is_dead(message) else "no longer kept"
     if len(ended) != 1 or Term.PARKED in ended:
         return {"outcome": "unknown", "reason": f"it is {why}; the messages of its range ended in different ways"}
@@ -128,14 +156,14 @@ def decision(instance: DestinationInstance, destination: Destination, message: S
     return {"outcome": "delivered", "actions": actions}
 
 
-def _range_json(passed: Range) -> Json:
+def _range_json(found: Range) -> Json:
     return {
-        "from": f"{passed.partition}:{passed.start}",
-        "to": f"{passed.partition}:{passed.end}",
-        "version": passed.version,
-        "firstSend": iso_ms(passed.first_send) if passed.first_send else None,
-        "lastAnswer": iso_ms(passed.last_answer) if passed.last_answer else None,
-        "counts": passed.counts,
+        "from": f"{found.partition}:{found.start}",
+        "to": f"{found.partition}:{found.end}",
+        "version": found.version,
+        "firstSend": iso_ms(found.first_send) if found.first_send else None,
+        "lastAnswer": iso_ms(found.last_answer) if found.last_answer else None,
+        "counts": found.counts,
     }
 
 

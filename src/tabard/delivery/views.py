@@ -50,19 +50,25 @@ class DeliveryViews:
         return told
 
     def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
-        """Dead letters, newest first; before them, deletions that a destination did not carry out."""
-        names = self._names()
+        """Dead letters, newest first; before them, deletions that a destination did not carry out.
+
+        `replay`: the id of the replay whose dead letter it is, None where it is one of live traffic.
+        """
+        names, replays = self._names(), {each.id for each in self._replays()}
         found = dead_letters(self._tracing.deliveries, destination_id, limit, text)
-        return [{**letter, "name": names.get(letter["destination"], _REMOVED)} for letter in found]
+        return [
+            {
+                **letter,
+                "name": names.get(letter["destination"], _REMOVED),
+                "replay": letter["destination"] if letter["destination"] in replays else None,
+            }
+            for letter in found
+        ]
 
     def _names(self) -> dict[str, str]:
-        """Consumer → the name of its destination, with a word where it is a replay."""
+        """Consumer → the name of its destination."""
         names = {each.id: each.name for each in self._tracing.workspace.destinations()}
-        return {
-            state.id: names.get(state.destination, _REMOVED)
-            + (" (replay)" if state.kind is ConsumerKind.REPLAY else "")
-            for state in self._tracing.deliveries.consumers()
-        }
+        return {state.id: names.get(state.destination, _REMOVED) for state in self._tracing.deliveries.consumers()}
 
     def dead_letter(self, consumer: str, position: int) -> Json | None:
         """One dead or parked delivery with its attempts, what was sent and what came back; None without a row."""
@@ -74,17 +80,12 @@ class DeliveryViews:
 
     def replays(self) -> list[Json]:
         """Every replay, newest first, with its books and progress (0 to 1)."""
-        states = [
-            state
-            for state in self._tracing.deliveries.consumers()
-            if state.kind is ConsumerKind.REPLAY and state.replay
-        ]
         names = self._names()
         return [
             {
                 "id": state.id,
                 "destination": state.destination,
-                "name": names[state.id].removesuffix(" (replay)"),
+                "name": names[state.id],
                 "state": state.state,
                 "why": state.why,
                 "progress": round(progress(state), 4),
@@ -93,8 +94,12 @@ class DeliveryViews:
                 "note": "a replay sends behind live traffic and may overtake it",
                 **self._book(state),
             }
-            for state in reversed(states)
+            for state in reversed(self._replays())
         ]
+
+    def _replays(self) -> list[ConsumerState]:
+        every = self._tracing.deliveries.consumers()
+        return [state for state in every if state.kind is ConsumerKind.REPLAY and state.replay]
 
     def _erasures(self, state: ConsumerState) -> Json:
         """How many deletions the destination was asked to carry out, of a destination that can or once could."""

@@ -12,7 +12,7 @@ from tabard.clock import SystemClock
 from tabard.delivery.books import check_books
 from tabard.delivery.breaker import Why
 from tabard.delivery.dead_letter import dead_letter
-from tabard.delivery.duties import erase, status
+from tabard.delivery.duties import Forgetting, erase, status
 from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay, place
 from tabard.delivery.run import run
 from tabard.delivery.trace import Tracing, trace
@@ -234,6 +234,27 @@ async def test_messages_of_the_deleted_are_not_sent_and_their_records_go(tmp_pat
             await running.bookkeeping.check()
             assert running.bookkeeping.differences == {}
     assert "m1-2" not in hook.message_ids
+
+
+async def test_a_dead_letter_goes_at_the_next_look_after_its_person_is_deleted(tmp_path: Path) -> None:
+    messages = plain(10)
+    async with FaultyDestination(bad=lambda message: message["messageId"] == "m1-5") as hook:
+        async with delivering(tmp_path, messages, MemoryWorkspace([webhook(hook.url)])) as running:
+            forgetting = Forgetting(running.deliverer)
+            await forgetting.turn()
+            await running.until_ended(10)
+            position = messages.find("m1-5")[0].position
+            messages.add([stored(10)])
+            messages.dead.add(position)
+            await forgetting.turn()
+            assert await running.until_ended(11) == {"taken": 11, "delivered": 10, "dead": 1}
+            messages.add([stored(11)])
+            messages.deleted[messages.find("m1-11")[0].position] = ("user:u0",)
+            async with asyncio.timeout(10):
+                while running.reader.row("d1", position) is not None:
+                    await forgetting.turn()
+                    await asyncio.sleep(0.2)
+            assert await running.until_ended(12) == {"taken": 12, "delivered": 11, "erased": 1}
 
 
 async def test_what_was_recorded_of_the_deleted_is_in_no_byte_of_the_files_in_use(tmp_path: Path) -> None:
