@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "preview": Entry("preview", "Print what a destination would send, without sending it."),
     "status": Entry("status", "Show roles, lags, books and what needs a person."),
     "rejected": Entry("status", "Show the newest calls that the door refused."),
+    "quarantined": Entry("quarantined", "Show what was accepted and could not be processed; try it again."),
     "usage": Entry("status", "Count a month's calls and people."),
     "doctor": Entry("doctor", "Check an installation and say what to do."),
     "rebuild": Entry("upkeep", "Derive all profiles anew from the archive."),

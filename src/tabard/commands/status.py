@@ -51,6 +51,8 @@ def _print_status(document: dict[str, Any]) -> None:
     for destination in document["destinations"]:
         for line in _notes(destination):
             print_line(f"* destination {destination['name']}: {line}")
+    if document["quarantine"]["kept"]:
+        print_line(f"* {document['quarantine']['kept']} records in quarantine; `tabard quarantined` shows them")
     for source in document["sources"]:
         for line in _advice(source):
             print_line(f"* source {source['name']}: {line}")

@@ -8,6 +8,7 @@ import msgspec
 
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.destinations import registry_of
+from tabard.compose.quarantine import InstallationQuarantine
 from tabard.compose.role_status import SupervisedRole, running_roles, supervised_roles
 from tabard.compose.running import running_role, running_settings
 from tabard.compose.store import message_reader
@@ -44,6 +45,7 @@ def status(installation: Installation, now_ms: int) -> Json:
         "log": log,
         "books": _books(log, store),
         "sources": _sources(installation, store),
+        "quarantine": InstallationQuarantine(installation).books(),
         "destinations": destinations,
         "disk": {"freeBytes": space.free_bytes, "floorBytes": space.floor_bytes},
     }

@@ -10,6 +10,7 @@ from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.http import serve_asgi
 from tabard.compose.identity import StoreIdentity
 from tabard.compose.listening import address_text, listener
+from tabard.compose.quarantine import InstallationQuarantine
 from tabard.compose.rejections import InstallationRejections
 from tabard.compose.role_process import RoleProcess
 from tabard.compose.status import status
@@ -45,6 +46,7 @@ def run_web(role: RoleProcess) -> None:
             identity=StoreIdentity(profiles),
             deliveries=InstallationDeliveries(installation),
             rejections=InstallationRejections(installation),
+            quarantine=InstallationQuarantine(installation),
             workspace=SqliteWorkspaceReader(installation.workspace_db),
         )
 

@@ -3,9 +3,9 @@
 The resolver writes the file (`quarantine.db`) before it commits that it is past the record; others open it read-only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -16,6 +16,8 @@ from tabard.log.statements import statements
 _SQL: Final = statements(Path(__file__).with_name("quarantine.sql"))
 _FORMAT: Final = 1
 _BUSY_MS: Final = 5000
+_PAGE: Final = 100
+_NEWEST: Final = 2**63 - 1
 
 
 class QuarantinedRecord(msgspec.Struct, frozen=True):
@@ -71,10 +73,16 @@ class QuarantineReader:
         connection = self._opened()
         return connection.execute(_SQL["books"]).get if connection else (0, 0)
 
-    def newest(self, limit: int) -> list[QuarantinedRecord]:
-        """At most `limit` records, the latest first."""
+    def newest_first(self) -> Iterator[QuarantinedRecord]:
+        """The records, the latest first, read a page at a time."""
         connection = self._opened()
-        return [QuarantinedRecord(*row) for row in connection.execute(_SQL["newest"], (limit,))] if connection else []
+        before = _NEWEST
+        while connection:
+            rows: list[Any] = connection.execute(_SQL["page"], (before, _PAGE)).fetchall()
+            if not rows:
+                return
+            yield from (QuarantinedRecord(*row) for _, *row in rows)
+            before = rows[-1][0]
 
     def find(self, log_id: str, partition: int, offset: int) -> QuarantinedRecord | None:
         """The record at a position, None when it is not in quarantine."""

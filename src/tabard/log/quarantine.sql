@@ -37,9 +37,9 @@ UPDATE book SET dropped = dropped + ?;
 -- name: books
 SELECT (SELECT count(*) FROM quarantined), dropped FROM book;
 
--- name: newest
-SELECT log_id, partition, "offset", at_ms, component, version, reason, value FROM quarantined
-ORDER BY number DESC LIMIT ?;
+-- name: page
+SELECT number, log_id, partition, "offset", at_ms, component, version, reason, value FROM quarantined
+WHERE number < ? ORDER BY number DESC LIMIT ?;
 
 -- name: one
 SELECT log_id, partition, "offset", at_ms, component, version, reason, value FROM quarantined

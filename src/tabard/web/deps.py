@@ -30,6 +30,16 @@ class RejectionReader(Protocol):
         ...
 
 
+class QuarantineReader(Protocol):
+    """What was accepted and could not be processed."""
+
+    def shown(self, limit: int) -> Json:
+        """How many are `kept` and `dropped`, and the newest (`quarantined`): `at`, `position`, `version`, `code`,
+        `message`, `bytes`, `preview` (text, cut) and `now` (`unreadable`, `readable` or `stored`).
+        """
+        ...
+
+
 class IdentityReader(Protocol):
     """The questions about people that go behind the profile row. Identifiers as text such as `user:u1`."""
 
@@ -98,6 +108,7 @@ class Readers:
     identity: IdentityReader
     deliveries: DeliveryReader
     rejections: RejectionReader
+    quarantine: QuarantineReader
     workspace: WorkspaceReader
 
 

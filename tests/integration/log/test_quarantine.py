@@ -17,11 +17,11 @@ def record(offset: int, reason: str = "not a record") -> QuarantinedRecord:
 def test_what_is_added_is_found_and_listed_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "quarantine.db"
     reader = QuarantineReader(path)
-    assert (reader.newest(10), reader.books(), reader.find("log-a", 1, 0)) == ([], (0, 0), None)
+    assert (list(reader.newest_first()), reader.books(), reader.find("log-a", 1, 0)) == ([], (0, 0), None)
     quarantine = Quarantine(path)
     quarantine.add([record(0), record(7)])
     quarantine.add([record(9)])
-    assert reader.newest(2) == [record(9), record(7)]
+    assert list(reader.newest_first()) == [record(9), record(7), record(0)]
     assert reader.find("log-a", 1, 7) == record(7)
     assert reader.find("log-b", 1, 7) is None
     assert reader.books() == (3, 0)
@@ -50,7 +50,7 @@ def test_beyond_the_limit_the_oldest_go_and_are_counted(tmp_path: Path) -> None:
     for offset in range(12):
         quarantine.add([record(offset)])
     reader = QuarantineReader(path)
-    assert [each.offset for each in reader.newest(100)] == [11, 10, 9, 8, 7]
+    assert [each.offset for each in reader.newest_first()] == [11, 10, 9, 8, 7]
     assert reader.books() == (5, 7)
 
 
@@ -61,4 +61,4 @@ def test_a_file_of_a_newer_release_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(LogFormatUnknown, match="format 2"):
         Quarantine(path)
     with pytest.raises(LogFormatUnknown, match="format 2"):
-        QuarantineReader(path).newest(1)
+        list(QuarantineReader(path).newest_first())

@@ -48,7 +48,7 @@ async def web(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     def readers() -> Readers:
         profiles = engine.profiles()
         nobody = cast("Any", None)
-        return Readers(engine.messages(), profiles, StoreIdentity(profiles), nobody, nobody, nobody)
+        return Readers(engine.messages(), profiles, StoreIdentity(profiles), nobody, nobody, nobody, nobody)
 
     deps = Deps(Settings(), SystemClock(), lambda token: token == "t", b"k" * 32, readers, cast("Any", None), dict)
     transport = httpx.ASGITransport(create_app(deps))

@@ -20,6 +20,7 @@ TWINS = {
     f"/people/{HOSTILE}": f"/api/profiles/{HOSTILE}",
     "/destinations": "/api/destinations",
     "/rejections": "/api/rejections",
+    "/quarantined": "/api/quarantined",
     "/docs": "/openapi.json",
 }
 OPEN = {"/docs", "/openapi.json"}

@@ -1,4 +1,4 @@
-"""Destinations with their numbers, and what the door refused."""
+"""Destinations with their numbers, what the door refused, and what could not be processed."""
 
 from typing import Final
 
@@ -50,6 +50,12 @@ def rejections(request: Request) -> Json:
     return {"rejections": [row | {"sourceName": names.get(row["source"], row["source"])} for row in rows]}
 
 
+def quarantined(request: Request) -> Json:
+    """Context of `/quarantined`: the newest records that were accepted and could not be processed."""
+    deps: Deps = request.app.state.deps
+    return deps.readers().quarantine.shown(limit_of(request))
+
+
 def destinations_page(request: Request) -> Response:
     """`GET /destinations`."""
     auth.require_admin(request)
@@ -72,6 +78,18 @@ def rejections_api(request: Request) -> Response:
     """`GET /api/rejections`: the twin of `/rejections`."""
     auth.require_admin(request)
     return JSONResponse(rejections(request))
+
+
+def quarantined_page(request: Request) -> Response:
+    """`GET /quarantined`."""
+    auth.require_admin(request)
+    return page(request, "quarantined.html", quarantined(request))
+
+
+def quarantined_api(request: Request) -> Response:
+    """`GET /api/quarantined`: the twin of `/quarantined`."""
+    auth.require_admin(request)
+    return JSONResponse(quarantined(request))
 
 
 def status_api(request: Request) -> Response:
