@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -18,6 +19,15 @@ from tabard.web.deps import Deps
 from tabard.web.guards import BodyLimit, SecurityHeaders
 from tabard.web.pages import docs, messages, operations, people
 from tabard.web.render import page
+
+
+class _Text(PathConvertor):
+    """Any text: what starlette calls a path ends at a newline."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("text", _Text())
 
 
 def create_app(deps: Deps) -> ASGIApp:
@@ -38,8 +48,8 @@ def create_app(deps: Deps) -> ASGIApp:
 
 def _routes() -> list[Route | Mount]:
     # An identifier or a messageId may hold a slash; longer paths stand first, so that their endings are seen.
-    space = "/v1/spaces/{space}/collections/{collection}/profiles/{external_id:path}/{part}"
-    profile = "/api/profiles/{profile:path}"
+    space = "/v1/spaces/{space}/collections/{collection}/profiles/{external_id:text}/{part}"
+    profile = "/api/profiles/{profile:text}"
     return [
         Route("/", lambda _: RedirectResponse("/messages", 303)),
         Route("/login", _login_page, methods=["GET"]),
@@ -49,19 +59,19 @@ def _routes() -> list[Route | Mount]:
         Route("/docs", docs.docs_page),
         Route("/openapi.json", docs.openapi_api),
         Route("/messages", messages.messages_page),
-        Route("/messages/{message_id:path}", messages.trace_page),
+        Route("/messages/{message_id:text}", messages.trace_page),
         Route("/people", people.people_page),
-        Route("/people/{profile:path}", people.person_page),
+        Route("/people/{profile:text}", people.person_page),
         Route("/destinations", operations.destinations_page),
         Route("/rejections", operations.rejections_page),
         Route("/quarantined", operations.quarantined_page),
         Route("/api/messages", messages.messages_api),
-        Route("/api/trace/{message_id:path}", messages.trace_api),
+        Route("/api/trace/{message_id:text}", messages.trace_api),
         Route("/api/profiles", people.people_api),
         Route(f"{profile}/timeline", people.timeline_api),
         Route(f"{profile}/identity", people.identity_api),
         Route(f"{profile}/explain", people.explain_api),
-        Route(f"{profile}/traits/{{key:path}}/history", people.history_api),
+        Route(f"{profile}/traits/{{key:text}}/history", people.history_api),
         Route(f"{profile}/traits", people.traits_api),
         Route(profile, people.person_api),
         Route("/api/profile-changes", people.changes_api),

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tabard.testing.installation import eventually
 from tests.integration.web.conftest import EVENTS, HOSTILE_ID, Answer, Json, Site
 
 SPACE = "/v1/spaces/any/collections"
@@ -127,9 +128,23 @@ def test_a_profile_is_named_by_any_id_type_its_own_id_too(api: Site) -> None:
     assert api.ask(f"{SPACE}/users/profiles/user_id:{hostile}/traits").json["traits"]["name"] == "<b>Bo</b>"
 
 
+def test_an_identifier_with_a_newline_and_a_slash_is_found_by_every_path(api: Site) -> None:
+    strange = "line\none/two"
+    api.tabard.send("/v1/identify", {"userId": strange, "messageId": "m\nn", "traits": {"a\nb": 1}})
+    name = quote(strange, safe="")
+    path = f"{SPACE}/users/profiles/user_id:{name}/traits"
+    assert eventually(lambda: api.ask(path).status == 200)
+    assert api.ask(path).json["traits"] == {"a\nb": 1}
+    for path in ("", "/traits", "/timeline", "/explain", "/identity", "/traits/a%0Ab/history"):
+        assert api.ask(f"/api/profiles/user:{name}{path}").status == 200, path
+    assert api.ask(f"/people/user:{name}").status == api.ask("/messages/m%0An").status == 200
+    assert len(api.ask("/api/trace/m%0An").json["messages"]) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
+        (f"{SPACE}/users/profiles/user_id:a%0Ab/traits", 404, "not_found"),
         (f"{SPACE}/users/profiles/user_id:nobody/traits", 404, "not_found"),
         (f"{SPACE}/users/profiles/user_id:null/traits", 404, "not_found"),
         (f"{SPACE}/users/profiles/nonsense/traits", 404, "not_found"),
