@@ -48,7 +48,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     With an mmap, the pages read count as the process's memory, and were read no faster.
     """
 
-    cache_kib: int = 32 * 1024
+    cache_kib: int = 16 * 1024
     mmap_bytes: int = 0
     checkpoint_pages: int = 16_384
     wal_bytes_kept: int = 128 * 1024 * 1024
