@@ -208,7 +208,9 @@ def test_a_person_is_shown_explained_split_and_deleted_from_the_shell(tmp_path: 
         assert eventually(lambda: shown(installation, "u1").get("identifiers") == together[1:])
         document(installation, "profile", "unsplit", "user:u1", "anon:a1")
         assert eventually(lambda: shown(installation, "u1").get("identifiers") == together)
-        document(installation, "profile", "delete", "user:u1", "--yes")
+        deleted = document(installation, "profile", "delete", "user:u1", "--person", "--yes")
+        assert sorted(deleted["ids"]) == together
+        assert eventually(lambda: "error" in shown(installation, "email:ann@example.com"))
         assert eventually(lambda: "error" in shown(installation, "user:u1"))
         explained = document(installation, "profile", "explain", "user:u1")
         assert (explained["profileId"], [one["name"] for one in explained["apart"]]) == (None, ["deleted"])

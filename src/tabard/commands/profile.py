@@ -39,6 +39,9 @@ _KINDS: Final = ("user", "email", "anon")
 _FIX: Final = "write user:…, email:… or anon:…; `tabard tail` shows what arrives"
 
 
+_person_option = click.option("--person", is_flag=True, help="All identifiers of these people, as they are now.")
+
+
 class _Opened(NamedTuple):
     """A profile that was asked for, and what answers further questions about it."""
 
@@ -72,6 +75,7 @@ def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
     if as_json:
         print_json({**_document(found), **({"asOf": as_of} if as_of else {"provenance": traits})})
         return
+    names = source_names(data)
     print_line(f"profile      {found.profile_id}")
     print_line(f"identifiers  {', '.join(found.identifiers)}")
     print_line(f"groups       {', '.join(found.groups) or '-'}")
@@ -80,12 +84,15 @@ def show(identifier: str, as_of: str | None, data: Path, as_json: bool) -> None:
     print_line(f"messages     {found.events} from {iso_ms(found.first_seen)} to {iso_ms(found.last_seen)}")
     print_line()
     print_table(
-        ("TRAIT", "VALUE", "SINCE", "MESSAGE"),
-        (
-            (key, _text(entry["value"]), entry.get("timestamp", "-"), entry.get("messageId", "-"))
-            for key, entry in traits.items()
-        ),
+        ("TRAIT", "VALUE", "SINCE", "SOURCE", "MESSAGE", "BEFORE"),
+        (_trait_row(key, entry, names) for key, entry in traits.items()),
     )
+
+
+def _trait_row(key: str, entry: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
+    source, before = str(entry.get("source", "-")), entry.get("replaced")
+    written = (str(entry.get("timestamp", "-")), names.get(source, source), str(entry.get("messageId", "-")))
+    return (key, _text(entry["value"]), *written, "-" if before is None else _text(before))
 
 
 @profile.command(epilog=example("tabard profile explain u1"))
@@ -216,17 +223,22 @@ def unsplit(first: str, second: str, data: Path, as_json: bool) -> None:
     _state(data, {"type": "uncut", "a": _identifier(first), "b": _far_end(second)}, as_json=as_json)
 
 
-@profile.command(epilog=example("tabard profile delete user:u1 email:ann@example.com --yes"))
+@profile.command(
+    epilog=example(
+        "tabard profile delete user:u1 --person", "tabard profile delete user:u1 email:ann@example.com --yes"
+    )
+)
 @click.argument("identifiers", nargs=-1, required=True)
+@_person_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @data_option
 @json_option
-def delete(identifiers: tuple[str, ...], yes: bool, data: Path, as_json: bool) -> None:
+def delete(identifiers: tuple[str, ...], person: bool, yes: bool, data: Path, as_json: bool) -> None:
     """Delete what was said of these identifiers until now, here and (where possible) at destinations.
 
     Messages are overwritten on disk; what still holds data afterwards, and until when, is printed.
     """
-    ids = [_identifier(each) for each in identifiers]
+    ids = _identifiers(identifiers, data, person=person)
     if not yes:
         if as_json:
             raise CommandFailed("not_confirmed", "--json asks nothing; add --yes", EXIT_PROBLEM)
@@ -234,13 +246,14 @@ def delete(identifiers: tuple[str, ...], yes: bool, data: Path, as_json: bool) -
     _state(data, {"type": "delete", "ids": ids}, as_json=as_json)
 
 
-@profile.command(epilog=example("tabard profile suppress user:u1"))
+@profile.command(epilog=example("tabard profile suppress user:u1 --person"))
 @click.argument("identifiers", nargs=-1, required=True)
+@_person_option
 @data_option
 @json_option
-def suppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
+def suppress(identifiers: tuple[str, ...], person: bool, data: Path, as_json: bool) -> None:
     """Take no notice of these identifiers from now on: stored, never delivered."""
-    _state(data, {"type": "suppress", "ids": [_identifier(each) for each in identifiers]}, as_json=as_json)
+    _state(data, {"type": "suppress", "ids": _identifiers(identifiers, data, person=person)}, as_json=as_json)
 
 
 @profile.command(epilog=example("tabard profile unsuppress user:u1"))
@@ -249,7 +262,7 @@ def suppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
 @json_option
 def unsuppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
     """Take notice of them again."""
-    _state(data, {"type": "unsuppress", "ids": [_identifier(each) for each in identifiers]}, as_json=as_json)
+    _state(data, {"type": "unsuppress", "ids": _identifiers(identifiers, data, person=False)}, as_json=as_json)
 
 
 def _state(data: Path, control: dict[str, Any], *, as_json: bool) -> None:
@@ -260,9 +273,11 @@ def _state(data: Path, control: dict[str, Any], *, as_json: bool) -> None:
     except ValueError as problem:
         raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
     if as_json:
-        print_json({"accepted": True, "position": position, **({"stillHeld": still} if still is not None else {})})
+        ids = {"ids": control["ids"]} if "ids" in control else {}
+        held = {"stillHeld": still} if still is not None else {}
+        print_json({"accepted": True, "position": position, **ids, **held})
         return
-    print_line(f"{control['type']} accepted at {position}")
+    print_line(f"{control['type']} accepted at {position}" + "".join(f" {one}" for one in control.get("ids", ())))
     for each in still or ():
         print_line(f"  {each['place']}: {each['until']}")
 
@@ -330,6 +345,16 @@ def _only_others_link(first: str, second: str, data: Path) -> bool:
         if graph is not None and pair <= set(graph.nodes) and not graph.truncated:
             return all({one.low, one.high} != pair for one in graph.evidence)
     return False
+
+
+def _identifiers(texts: tuple[str, ...], data: Path, *, person: bool) -> list[str]:
+    named = [_identifier(each) for each in texts]
+    if not person:
+        return named
+    try:
+        return Controls(open_installation(data), SystemClock()).whole(named)
+    except ValueError as problem:
+        raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
 
 
 def _far_end(text: str) -> str:

@@ -1,5 +1,6 @@
 """States controls (delete, suppress, cut …) in the admin partition of the log, so that `rebuild` replays them."""
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,11 +9,14 @@ import msgspec
 
 from tabard.clock import Clock
 from tabard.compose.holdings import holdings
+from tabard.compose.running import running_settings
+from tabard.compose.store import profile_reader
 from tabard.identity.controls import EVERYTHING
 from tabard.identity.identifiers import parsed
 from tabard.log.codec import encode
 from tabard.log.drivers.sqlite import LogOptions, SqliteLogWriter
 from tabard.message.types import CONTROL, RECORD_VERSION, SERVER_TRUST, Record, position, position_text
+from tabard.storage.sqlite.database import DatabaseMissing
 from tabard.storage.sqlite.installation import Installation
 
 ADMIN_PARTITION: Final = 0
@@ -82,6 +86,19 @@ class Controls:
             return position_text(position(ADMIN_PARTITION, writer.append([encode(record)])))
         finally:
             writer.close()
+
+    def whole(self, ids: list[str]) -> list[str]:
+        """Every identifier, now, of the people whom these name; one that is nobody's stands for itself (§6.6).
+
+        Raises ValueError for what is no identifier.
+        """
+        named = dict.fromkeys(parsed(one) for one in ids)
+        with contextlib.suppress(DatabaseMissing):
+            reader = profile_reader(self._installation, running_settings(self._installation))
+            with contextlib.closing(reader):
+                profiles = [reader.profile(one) for one in named]
+            named |= dict.fromkeys(one for profile in profiles if profile for one in profile.identifiers)
+        return list(named)
 
     def still_held(self) -> list[dict[str, Any]]:
         """What holds data after a delete, each `place` with `until`."""

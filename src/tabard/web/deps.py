@@ -94,6 +94,10 @@ class Controls(Protocol):
         """The position the control was kept at. Raises ValueError naming what is wrong with it."""
         ...
 
+    def whole(self, ids: list[str]) -> list[str]:
+        """Every identifier, now, of the people whom these name. Raises ValueError for what is no identifier."""
+        ...
+
     def still_held(self) -> list[Json]:
         """What holds data after a delete, each `place` with `until`."""
         ...

@@ -199,6 +199,7 @@ def test_a_browser_gets_its_refusals_as_pages(visitor: Site) -> None:
     [
         *(b"[]", b"{", b'{"type": "forget"}', b'{"type": "delete"}', b'{"type": "delete", "ids": ["x"]}'),
         *(b'{"type": "cut", "a": "*", "b": "user:u"}', b'{"type": "cut", "a": "user:u", "b": "user:u "}'),
+        *(b'{"type": "delete", "ids": "user:u", "person": true}', b'{"type": "delete", "person": true, "ids": ["x"]}'),
     ],
 )
 def test_what_is_no_control_is_refused_by_name(admin: Site, body: bytes) -> None:
@@ -215,7 +216,8 @@ def test_a_body_larger_than_any_form_is_refused_while_it_comes_in(stranger: Site
 def test_a_delete_stated_over_http_is_kept_hides_the_person_and_says_what_still_holds_data(admin: Site) -> None:
     admin.tabard.send("/v1/identify", {"userId": "leaver", "traits": {"email": "leaver@example.com"}})
     assert eventually(lambda: admin.ask("/api/profiles/user:leaver").status == 200)
-    answer = admin.ask("/api/controls", form=b'{"type": "delete", "ids": ["user:leaver", "email:leaver@example.com"]}')
+    answer = admin.ask("/api/controls", form=b'{"type": "delete", "ids": ["email:leaver@example.com"], "person": true}')
+    assert answer.json["ids"] == ["email:leaver@example.com", "user:leaver"]
     assert (answer.status, answer.json["position"].partition(":")[0]) == (200, "0")
     assert {"log", "backups", "destination crm"} <= {each["place"] for each in answer.json["stillHeld"]}
     assert eventually(lambda: admin.ask("/api/profiles/user:leaver").status == 404)

@@ -178,19 +178,24 @@ def changes_api(request: Request) -> Response:
 async def control_api(request: Request) -> Response:
     """`POST /api/controls`: states a delete, suppress, unsuppress, cut, uncut or ungroup.
 
+    With `"person": true` the `ids` are made to all identifiers of these people, as they are now; the answer lists them.
     The answer to a delete says in `stillHeld` what holds data afterwards, and until when.
     """
     await auth.require_change(request)
     deps: Deps = request.app.state.deps
     try:
         control: dict[str, Any] = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        answer: Json = {"success": True}
+        if control.pop("person", False):
+            named = msgspec.convert(control.get("ids"), list[str])
+            answer["ids"] = control["ids"] = await run_in_threadpool(deps.controls.whole, named)
         # It waits for the lock of the admin partition and for the disk.
-        still = await run_in_threadpool(deps.controls.still_held) if control.get("type") == "delete" else None
-        position = await run_in_threadpool(deps.controls.append, control)
+        if control.get("type") == "delete":
+            answer["stillHeld"] = await run_in_threadpool(deps.controls.still_held)
+        answer["position"] = await run_in_threadpool(deps.controls.append, control)
     except (msgspec.MsgspecError, ValueError) as problem:
         raise Refused("bad_request", f"not a control: {problem}") from problem
-    answer = {"success": True, "position": position}
-    return JSONResponse(answer if still is None else answer | {"stillHeld": still})
+    return JSONResponse(answer)
 
 
 def _readers(request: Request) -> Readers:
