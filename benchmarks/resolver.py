@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.gates import check
 from benchmarks.people import Population
 from tabard.identity.rules import Rules
-from tabard.resolver.consumer import ENTRIES_MAX, calm_collector
+from tabard.resolver.consumer import ENTRIES_MAX, MARKS, calm_collector
 from tabard.resolver.stages import resolve
 from tabard.storage.interface import Consumed
 from tabard.storage.sqlite.store import SqliteStore
@@ -69,7 +69,7 @@ class Run:
         self.wall_s += time.monotonic() - started
 
     def _project(self) -> None:
-        while self.store.project(2000) == 2000:
+        while self.store.project(MARKS) == MARKS:
             pass
 
     def _timed(self, name: str, what: Callable[[], Any]) -> Any:

@@ -8,7 +8,7 @@ from tabard.compose.role_status import Heartbeat
 from tabard.identity.identifiers import BLOCKED
 from tabard.identity.rules import Rules
 from tabard.settings import Settings
-from tabard.storage.sqlite.database import is_made
+from tabard.storage.sqlite.database import is_current
 from tabard.storage.sqlite.installation import Installation, profile_secret
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
 from tabard.storage.sqlite.store_reader import SqliteMessageReader
@@ -39,13 +39,13 @@ def profile_reader(installation: Installation, settings: Settings) -> SqliteProf
 
 
 def wait_for_store(role: RoleProcess) -> SqliteMessageReader:
-    """A reader as soon as the resolver has made the store, which on a first start takes a moment.
+    """A reader as soon as the resolver has made the store or brought it up to date, on a first start in a moment.
 
     The role beats meanwhile, as one that is not ready; it ends at SIGTERM and when its supervisor is gone.
     """
-    if not is_made(role.installation.store_db):
+    if not is_current(role.installation.store_db, "store"):
         heartbeat = Heartbeat(role.installation.run, role.name, is_ready=False)
-        while not is_made(role.installation.store_db):
+        while not is_current(role.installation.store_db, "store"):
             heartbeat.beat()
             time.sleep(_PAUSE_S)
     return message_reader(role.installation)

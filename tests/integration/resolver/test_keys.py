@@ -4,9 +4,10 @@ from pathlib import Path
 from random import Random
 
 import apsw
+import pytest
 
 from tabard.identity.rules import Rules
-from tabard.storage.sqlite.database import connect, immediate, migrate
+from tabard.storage.sqlite.database import DatabaseMissing, connect, immediate, is_current, migrate
 from tabard.storage.sqlite.store import SqliteStore
 from tabard.storage.sqlite.store_keys import KEY_MASK, RANGES, KeyTable, KeyWriter
 from tests.integration.resolver.engine import LOG_ID, SECRET, Engine
@@ -87,6 +88,9 @@ def test_a_store_of_the_release_before_keeps_its_keys(tmp_path: Path) -> None:
     database.execute("DELETE FROM migration WHERE number = 3").fetchall()
     database.execute("PRAGMA user_version = 2").fetchall()
     database.close()
+    assert not is_current(tmp_path / "store.db", "store")
+    with pytest.raises(DatabaseMissing, match="serve"):
+        engine.messages()
     store = SqliteStore(tmp_path / "store.db", SECRET, Rules())
     store.begin(LOG_ID)
     store.close()

@@ -96,13 +96,34 @@ def empty_wal(database: apsw.Connection) -> bool:
         database.set_busy_timeout(BUSY_MS)
 
 
+def connect_reader(path: Path, name: str) -> apsw.Connection:
+    """A reader's connection to a file of the database `name`.
+
+    Raises `DatabaseMissing` also for a file whose tables are still those of an earlier release.
+    """
+    database = connect(path, read_only=True)
+    if 0 < _version(database) < _newest(name):
+        database.close()
+        raise DatabaseMissing(f"{path} is of an earlier release; `tabard serve` brings it up to date")
+    return database
+
+
 def is_made(path: Path) -> bool:
     """Whether a writer has made the file, with its tables."""
+    return _version_of(path) > 0
+
+
+def is_current(path: Path, name: str) -> bool:
+    """Whether a writer of this release has made the file of the database `name`, or brought it up to date."""
+    return _version_of(path) >= _newest(name)
+
+
+def _version_of(path: Path) -> int:
     if not path.exists():
-        return False
+        return 0
     database = connect(path, read_only=True)
     try:
-        return _version(database) > 0
+        return _version(database)
     finally:
         database.close()
 
@@ -172,6 +193,10 @@ def check_migrations(database: apsw.Connection, name: str) -> None:
                 f"{database.filename} was made with another text of migrations/{name}/{step.file} than this Tabard "
                 "has; run the version that made it, or start on a new data folder"
             )
+
+
+def _newest(name: str) -> int:
+    return _steps(name)[-1].number
 
 
 def _steps(name: str) -> list[_Step]:

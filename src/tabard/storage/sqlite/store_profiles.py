@@ -12,7 +12,7 @@ from tabard.message.types import StoredMessage
 from tabard.profiles.profile import fold, groups_of, shown, traits_of
 from tabard.profiles.registers import Registers
 from tabard.storage.interface import Behind, Profile, ProfileChange
-from tabard.storage.sqlite.database import connect
+from tabard.storage.sqlite.database import connect_reader
 from tabard.storage.sqlite.store_entry import NO_LINK, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_graph import Graph
 from tabard.storage.sqlite.store_keys import SQL, Keys, ids
@@ -32,7 +32,7 @@ class SqliteProfileReader:
 
     def __init__(self, path: Path, secret: bytes, rules: Rules) -> None:
         """Opens an existing store with the installation's profile-id secret. Raises `DatabaseMissing`."""
-        self.database = connect(path, read_only=True)
+        self.database = connect_reader(path, "store")
         self.rules = rules
         self.secret = secret
         self.keys = Keys(secret)

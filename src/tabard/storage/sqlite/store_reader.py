@@ -12,7 +12,7 @@ from tabard.identity.identifiers import NONE
 from tabard.message.types import CONTROL, Message, StoredMessage, Trust
 from tabard.message.types import position as packed
 from tabard.storage.interface import Deletion
-from tabard.storage.sqlite.database import connect
+from tabard.storage.sqlite.database import connect_reader
 from tabard.storage.sqlite.store_entry import GROUP, TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_facts import switches_of
 from tabard.storage.sqlite.store_keys import SQL, KeyTable, message_key
@@ -30,7 +30,7 @@ class SqliteMessageReader:
 
     def __init__(self, path: Path) -> None:
         """Opens an existing store. Raises `DatabaseMissing`."""
-        self._database = connect(path, read_only=True)
+        self._database = connect_reader(path, "store")
         self._sources = Sources(self._database)
 
     def is_made(self) -> bool:
