@@ -143,11 +143,13 @@ def history(identifier: str, trait: str, data: Path, as_json: bool) -> None:
 
 @profile.command(epilog=example("tabard profile timeline u1 --limit 100 --json"))
 @click.argument("identifier")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, the last to arrive first."
+)
 @data_option
 @json_option
 def timeline(identifier: str, limit: int, data: Path, as_json: bool) -> None:
-    """Show a person's messages, newest first."""
+    """Show a person's messages, the last to arrive first; TIME is when each happened."""
     with _opened(identifier, data) as opened:
         messages = list(opened.profiles.timeline(opened.profile.canonical, limit))
     rows = [

@@ -17,6 +17,7 @@ SENTENCES: Final = {
     "deleted": "{identifier} was deleted: nothing up to {at} counts",
     "suppressed": "{identifier} is suppressed: nothing since {at} counts",
     "blocked_value": "{other} never identifies anybody: the value is on the blocked list",
+    "untrusted_alias": "the source of this message may not join {identifier} with another by alias",
     "untrusted": "the source of this message may not claim an address ({identifier}) for a userId",
 }
 """Reason → sentence; the names in braces are those `say` takes."""

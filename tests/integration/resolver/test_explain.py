@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tabard.identity.rules import Rules
+from tabard.message.normalize import normalize
 from tabard.message.traits import parse_instant
+from tabard.message.types import Trust
+from tabard.resolver.dry_run import record_of
+from tabard.resolver.stages import resolved_as
 from tabard.storage.sqlite.store_explain import Explainer
 from tabard.storage.sqlite.store_history import History
 from tabard.storage.sqlite.store_usage import SqliteUsageReader
@@ -112,6 +117,25 @@ def test_explain_states_the_latest_control_of_each_and_none_that_was_taken_back(
     found = [one for one in explained.apart if one.name in names and "anna" in one.identifier + one.other]
     assert {(one.name, one.other) for one in found} == stated
     assert all(at(4) in one.sentence for one in found if one.name == "deleted")
+
+
+def test_explain_says_what_a_page_may_not_claim(engine: Engine) -> None:
+    rules = Rules()
+    calls = [
+        call("identify", 8, userId="eve", traits={"email": "ann@x.io"}),
+        call("alias", 9, userId="eve", previousId="anna"),
+    ]
+    records = [msgspec.structs.replace(record_of(each, 0), trust=int(Trust.CLIENT)) for each in calls]
+    first = engine.offset
+    messages = [normalize(record, skew_correction=True) for record in records]
+    engine.commit([resolved_as(message, first + at, rules) for at, message in enumerate(messages)])
+    engine.settle()
+    explained = Explainer(engine.profiles()).explain("user:eve")
+    assert explained is not None
+    assert {(one.other, one.name, one.message and one.message.message_id) for one in explained.apart} == {
+        ("user:eve", "untrusted", "m08"),
+        ("previousId 'anna'", "untrusted_alias", "m09"),
+    }
 
 
 def test_explain_says_why_an_identifier_is_in_no_profile(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from tabard.identity.controls import EVERYTHING, Switch, cut_or_uncut, suppression
 from tabard.identity.identifiers import Kind, parsed, usable
 from tabard.identity.words import say
+from tabard.message.types import Trust
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
 from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_facts import switches_of
@@ -176,6 +177,10 @@ class Explainer:
                     stated = f"{field} {value[:64]!r}"
                     yield Reason("", stated, "blocked_value", say("blocked_value", other=stated), self._behind(row))
             yield from self._untrusted(row)
+            if TYPES[row.type] == "alias" and not row.trust & Trust.ALIAS:
+                previous = f"previousId {str(body.get('previousId'))[:64]!r}"
+                sentence = say("untrusted_alias", identifier=previous)
+                yield Reason("", previous, "untrusted_alias", sentence, self._behind(row))
 
     def _untrusted(self, row: Row) -> Iterator[Reason]:
         if TYPES[row.type] != "identify" or row.flags & MessageFlag.CLAIMS_EMAIL:
