@@ -289,6 +289,11 @@ def test_a_changed_limit_of_traits_is_noticed_and_holds_after_a_rebuild(tmp_path
     fresh = Engine(fresh_folder, engine.rules)
     fresh.feed([call("identify", "m", 1, userId="u", traits={f"t{n}": n for n in range(9)})])
     assert fresh.digest() == engine.digest()
+    assert engine.store.purge(engine.messages().newest(1)[0].received_at + 1) == 1
+    engine.rules = Rules(max_traits=2)
+    engine.restart()
+    engine.store.rebuild()
+    assert len(engine.state()["profiles"][0]["traits"]) == 2
 
 
 def test_changed_limits_hold_after_a_restart_without_a_rebuild(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ class Upkeep:
         for key, (held, value) in registers.traits.items():
             if held[2] in purged:
                 kept.write(held, {key: value})
+        kept.trim(self._rules.max_traits)
         return kept
 
     def _is_purged(self, position: int) -> bool:
