@@ -40,7 +40,7 @@ def pages(search: Search, limit: int) -> list[list[str]]:
 def test_the_members_of_a_group_come_once_each_in_pages_of_any_size(engine: Engine) -> None:
     search = Search(engine.profiles())
     everybody = ["user:u3", "user:u6", "user:u1", "user:u4", "user:u5"]
-    assert search.members("acme", 200) == (everybody, None)
+    assert search.members("acme", 200) == search.members(" acme ", 200) == (everybody, None)
     for limit in range(1, 6):
         found = pages(search, limit)
         assert [one for page in found for one in page] == everybody

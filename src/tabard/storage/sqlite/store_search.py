@@ -61,7 +61,7 @@ class Search:
             return found, None
         last = after
         for looked_at, row in enumerate(self._naming(group, after)):
-            member = self._member(row, group_id)
+            member = self._member(row, group.text.removeprefix("group:"))
             if looked_at == MESSAGES_LOOKED_AT_MAX or (member is not None and len(found) == limit):
                 return found, last
             if member is not None:
