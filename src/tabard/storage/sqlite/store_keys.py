@@ -18,7 +18,7 @@ KEY_BITS: Final = 63
 KEY_MASK: Final = (1 << KEY_BITS) - 1
 RANGES: Final = 64
 """Each commit moves what waits of one range of so many to the large table."""
-_RANGE_SHIFT: Final = KEY_BITS - 6
+_RANGE_SHIFT: Final = KEY_BITS - (RANGES - 1).bit_length()
 _COMMIT_BITS: Final = 40
 
 
@@ -136,8 +136,8 @@ class KeyWriter(KeyTable):
             number = key >> _RANGE_SHIFT
             waiting[number][key] = value
             runs[number] += (key, value)
-        run = self._database.executemany
-        run(
+        write = self._database.executemany
+        write(
             SQL[f"add_{self._name}_key_run"],
             [
                 (number << _COMMIT_BITS | self._next_commit, _encode_run(pairs))
@@ -145,7 +145,7 @@ class KeyWriter(KeyTable):
                 if pairs and number != moving
             ],
         )
-        run(SQL[f"add_{self._name}_key"], sorted(waiting[moving].items()))
+        write(SQL[f"add_{self._name}_key"], sorted(waiting[moving].items()))
         self._database.execute(SQL[f"drop_{self._name}_key_runs"], _bounds(moving, moving))
         waiting[moving] = {}
         self._next_commit += 1
