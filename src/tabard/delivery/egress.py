@@ -23,12 +23,15 @@ from tabard.destinations.kit.request import HttpRequest, HttpResponse, basic_aut
 USER_AGENT: Final = "Tabard"
 REDIRECTS_MAX: Final = 3
 IDLE_S: Final = 15.0
-"""How long a kept connection may be idle and still be used: after that its other end may be about to close it."""
+"""How long a connection is kept idle, a third longer at most: then its other end may be about to close it."""
+ORIGINS_MAX: Final = 64
+"""Of so many servers connections are kept, for an action that takes its URL from the message."""
 _METHOD_KEPT: Final = (307, 308)
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 _OUR_HEADERS: Final = frozenset(
     {"host", "user-agent", "accept-encoding", "content-length", "transfer-encoding", "connection", "expect", "upgrade"}
 )
+_WITHOUT_BODY: Final = ("GET", "HEAD")
 _PORTS: Final = {"http": 80, "https": 443}
 _QUOTED_ALREADY: Final = "%!#$&'()*+,/:;=?@[]~"
 
@@ -77,6 +80,8 @@ class Egress:
         self._rules = rules
         self._names = names or Names()
         self._free: dict[str, deque[Connection]] = {}
+        self._tidying: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def __call__(self, request: HttpRequest, /) -> HttpResponse:
         """The answer, whatever its status; a body beyond 1 MiB is cut. Raises `NoAnswer`, and `PayloadInvalid` for
@@ -95,24 +100,59 @@ class Egress:
 
     async def close(self) -> None:
         """Closes the connections that are free; the others close with their requests."""
-        for free in self._free.values():
-            for connection in free:
-                connection.close()
-        self._free.clear()
+        self._is_closed = True
+        if self._tidying:
+            self._tidying.cancel()
+        for origin in list(self._free):
+            self._drop(origin)
 
     async def _once(self, request: HttpRequest) -> HttpResponse:
         loop = asyncio.get_running_loop()
         target = _target(request.url)
         sent, until_s = _bytes_of(request, target), loop.time() + self._rules.timeout_s
-        free = self._free.get(target.origin)
-        if free is None:
-            free = self._free[target.origin] = deque()
-        connection = _newest(free, loop.time()) or await self._connected(target)
+        connection = self._newest(target.origin) or await self._connected(target)
         answer = await connection.ask(request.method, sent, until_s - loop.time())
         if connection.is_free:
-            connection.free_since_s = loop.time()
-            free.append(connection)
+            self._keep(target.origin, connection, loop)
         return answer
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def _newest(self, origin: str) -> Connection | None:
+        """The connection that was used last, if it can be used again."""
+        free = self._free.get(origin)
+        while free:
+            connection = free.pop()
+            if connection.is_free:
+                return connection
+        return None
+
+    def _keep(self, origin: str, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        if self._is_closed:
+            connection.close()
+            return
+        if origin not in self._free:
+            if len(self._free) >= ORIGINS_MAX:
+                self._drop(next(iter(self._free)))
+            self._free[origin] = deque()
+        connection.free_since_s = loop.time()
+        self._free[origin].append(connection)
+        if self._tidying is None:
+            self._tidying = loop.call_later(IDLE_S, self._tidy, loop)
+
+    def _tidy(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Closes what has been idle for too long; again after a while, as long as something is kept."""
+        idle_since_s = loop.time() - IDLE_S
+        for origin, free in list(self._free.items()):
+            while free and free[0].free_since_s <= idle_since_s:
+                free.popleft().close()
+            if not free:
+                del self._free[origin]
+        self._tidying = loop.call_later(IDLE_S / 3, self._tidy, loop) if self._free else None
+
+    def _drop(self, origin: str) -> None:
+        for connection in self._free.pop(origin):
+            connection.close()
 
     async def _connected(self, target: _Target) -> Connection:
         async with asyncio.timeout(self._rules.timeout_s):
@@ -138,17 +178,6 @@ class Egress:
             made.close()
             raise
         return connection  # type: ignore[no-any-return]
-
-
-def _newest(free: deque[Connection], now_s: float) -> Connection | None:
-    """The connection that was used last, if it can be used again; those that waited too long are closed."""
-    while free and now_s - free[0].free_since_s > IDLE_S:
-        free.popleft().close()
-    while free:
-        connection = free.pop()
-        if connection.is_free:
-            return connection
-    return None
 
 
 def _no_answer(error: Exception, timeout_s: float) -> NoAnswer:
@@ -192,9 +221,11 @@ def _target(url: str) -> _Target:
 def _bytes_of(request: HttpRequest, target: _Target) -> bytes:
     """The request as it is sent. To whom it goes and how it is framed is ours to say, whatever its headers do."""
     lines = [f"{name}: {value}" for name, value in request.headers.items() if name.lower() not in _OUR_HEADERS]
-    fields = "\r\n".join([*lines, f"content-length: {len(request.body)}\r\n\r\n"])
+    if request.body or request.method not in _WITHOUT_BODY:
+        lines.append(f"content-length: {len(request.body)}")
+    fields = "\r\n".join([*lines, "", ""])
     # A line break in a value would begin another header, or another request.
-    breaks = len(lines) + 2
+    breaks = len(lines) + 1
     if fields.count("\n") != breaks or fields.count("\r") != breaks or "\0" in fields:
         raise PayloadInvalid("headers", "hold a line break")
     if not request.method.isalpha():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_address
@@ -45,7 +46,7 @@ class Server:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                length = int((re.findall(rb"content-length: (\d+)", head.lower()) or [0])[0])
                 self.requests.append(head + await reader.readexactly(length))
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 writer.write(answer)
@@ -155,6 +156,30 @@ async def test_a_connection_closed_while_it_was_idle_is_not_used_again() -> None
         await asyncio.sleep(0.05)
         assert (await ask()).status == 200
     assert server.connections == 2
+
+
+async def test_connections_that_are_idle_for_long_are_closed_and_few_servers_keep_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(egress_module, "IDLE_S", 0.1)
+    monkeypatch.setattr(egress_module, "ORIGINS_MAX", 1)
+    first, second = Server(OK), Server(OK)
+    async with asking(first) as ask, asking(second):
+        await asyncio.gather(ask(), ask())
+        await asyncio.sleep(0.3)
+        await ask()
+        assert (first.connections, await _closed(first)) == (3, 2)
+        egress = Egress(EgressRules(allows_private=True))
+        for server in (first, second, first):
+            await egress(HttpRequest("GET", f"http://127.0.0.1:{server.port}/"))
+        assert (first.connections, second.connections) == (5, 1)
+        await egress.close()
+    assert b"content-length" not in second.requests[0]
+
+
+async def _closed(server: Server) -> int:
+    await asyncio.sleep(0)
+    return sum(task.done() for task in server.open if task)
 
 
 async def test_a_request_says_who_it_is_for_how_long_it_is_and_who_asks() -> None:
