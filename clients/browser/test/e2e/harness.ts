@@ -1,4 +1,7 @@
-/** One chromium and one recorder for a test file; a fresh browser context (cookies, storage) for each test. */
+/**
+ * One chromium and one recorder for a test file; a fresh browser context (cookies, storage) for each test, which is a
+ * private window: what the tests hold, private mode holds.
+ */
 import { after, before, beforeEach, test } from 'node:test';
 import { existsSync } from 'node:fs';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
@@ -80,6 +83,16 @@ export const leave = async (page: Page, code: string): Promise<void> => {
   const next = page.waitForEvent('load');
   await page.evaluate(`void setTimeout(() => { ${code} })`);
   await next;
+};
+
+/** Opens chromium with a profile that outlives it, as no private window does. */
+export const withProfile = async (folder: string, visit: (page: Page) => Promise<void>): Promise<void> => {
+  const context = await chromium.launchPersistentContext(folder, { executablePath: CHROMIUM, args: FLAGS });
+  try {
+    await visit(await context.newPage());
+  } finally {
+    await context.close();
+  }
 };
 
 /** Evaluates in the page where `tabard` is the started client. */

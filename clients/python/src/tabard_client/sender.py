@@ -39,6 +39,31 @@ class Pace:
     exit_timeout_s: float
 
 
+class Flag:
+    """A `threading.Event` that may be set while it is being set: a signal handler, or a finaliser, may call the client
+    in the midst of any call, and the lock within an Event is not reentrant."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(threading.RLock())
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        with self._condition:
+            self._is_set = True
+            self._condition.notify_all()
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self, timeout_s: float) -> None:
+        """Until it is set, at most so long."""
+        with self._condition:
+            self._condition.wait_for(self.is_set, timeout_s)
+
+
 class Sender:
     """Owns the spool's sending side. One thread a process, started by the first call that needs it."""
 
@@ -53,9 +78,9 @@ class Sender:
     def _reset(self) -> None:
         self._turn = threading.RLock()  # one batch on its way at a time, whoever drives
         self._progress = threading.Condition()  # a batch is settled, or has failed
-        self._called = threading.Event()
-        self._hurry = threading.Event()
-        self._stopping = threading.Event()
+        self._called = Flag()
+        self._hurry = Flag()
+        self._stopping = Flag()
         self._thread: threading.Thread | None = None
         self._idle = False
         self._sending = False
@@ -270,7 +295,7 @@ class Sender:
         if self._thread is threading.current_thread():
             # stop() no longer waits for this thread: let the next call start another.
             self._thread = None
-            self._stopping = threading.Event()
+            self._stopping = Flag()
             self._hurry.clear()
 
     def _turn_of_thread(self) -> float:
