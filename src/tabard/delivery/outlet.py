@@ -275,6 +275,8 @@ class Outlet:
         outcomes = await attempt(unit, compiled, recording, self._clock.now_ms(), self._retry_after_max_s)
         if any(outcome is not DELIVERED for outcome in outcomes):
             outcomes = without_secrets(await self._credentials_confirmed(outcomes), compiled)
+        # Some calls take several requests; the first was counted as it went out.
+        self.shared.pace.count(max(0, len(recording.exchanges) - 1))
         took_s = self._clock.monotonic_s() - began_s
         consumer.note(attempts_of(unit, outcomes, recording.exchanges, compiled, took_s))
         return outcomes

@@ -32,9 +32,9 @@ class Bucket:
         # A rest of rounding must not become a wait too short to advance a clock.
         return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._per_s
 
-    def take(self) -> None:
-        """Takes a token that `wait_s` said is there."""
-        self._tokens -= 1
+    def take(self, requests: int = 1) -> None:
+        """Takes the tokens of requests; those that are not there yet are owed."""
+        self._tokens -= requests
 
 
 @dataclass
@@ -70,8 +70,12 @@ class Pace:
     def began(self) -> None:
         """A request goes out."""
         self.active += 1
+        self.count(1)
+
+    def count(self, requests: int) -> None:
+        """Counts requests against the rates; what was made beyond them is waited for afterwards."""
         for bucket in self.buckets:
-            bucket.take()
+            bucket.take(requests)
 
     def ended(self, now_s: float, took_s: float, *, overloaded: bool, good: bool) -> None:
         """A request came back: adapts how many may be under way."""

@@ -1,14 +1,17 @@
 """The kit's help for batches, for defaults and for traits under a vendor's own names."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tabard.destinations.kit.action import Call
-from tabard.destinations.kit.batch import one_by_one
+from tabard.destinations.kit.batch import Outcomes, RefusedTogether, by_halves
 from tabard.destinations.kit.defaults import first_of
-from tabard.destinations.kit.errors import Rejected
+from tabard.destinations.kit.errors import Rejected, Retryable
 from tabard.destinations.kit.mapping import compile_mapping
 from tabard.destinations.kit.paths import MISSING
 from tabard.destinations.kit.payload import Payload
@@ -16,26 +19,57 @@ from tabard.destinations.kit.request import HttpRequest, HttpResponse, Send
 from tabard.destinations.kit.traits import is_email, take_name, take_trait
 
 
-async def unused(_request: HttpRequest, /) -> HttpResponse:
-    raise AssertionError("nothing is sent here")
-
-
-async def refuse_odd(_send: Send, call: Call) -> None:
-    if call.payload["number"] % 2:
-        raise Rejected("odd")
-    if call.payload["number"] > 3:
-        raise RuntimeError("a defect")
-
-
 def call(number: int) -> Call:
     return Call(Payload({"number": number}), {}, {}, datetime(2024, 3, 5, tzinfo=UTC))
 
 
-async def test_each_call_gets_its_own_outcome_and_a_defect_is_not_hidden() -> None:
-    outcomes = await one_by_one(refuse_odd, unused, [call(0), call(1), call(2)])
-    assert [type(outcome).__name__ for outcome in outcomes] == ["NoneType", "Rejected", "NoneType"]
-    with pytest.raises(RuntimeError):
-        await one_by_one(refuse_odd, unused, [call(4)])
+class Vendor:
+    """Takes calls together and singly but for the bad ones, and counts the requests; after `busy_after` it is busy."""
+
+    def __init__(self, bad: set[int], busy_after: int = 10_000) -> None:
+        self.bad = bad
+        self.busy_after = busy_after
+        self.requests: list[list[int]] = []
+
+    async def together(self, _send: Send, calls: Sequence[Call], /) -> Outcomes:
+        self._ask([each.payload["number"] for each in calls])
+        return [None] * len(calls)
+
+    def _ask(self, numbers: list[int]) -> None:
+        self.requests.append(numbers)
+        if len(self.requests) > self.busy_after:
+            raise Retryable("busy", 7)
+        if self.bad & set(numbers):
+            raise RefusedTogether("no") if len(numbers) > 1 else Rejected("bad")
+
+
+async def unused(_request: HttpRequest, /) -> HttpResponse:
+    raise AssertionError("nothing is sent here")
+
+
+@given(bad=st.sets(st.integers(0, 19)), size=st.integers(1, 20))
+async def test_exactly_the_bad_items_of_a_refused_batch_are_refused_and_each_good_one_is_taken_once(
+    bad: set[int], size: int
+) -> None:
+    vendor = Vendor(bad)
+    outcomes = await by_halves(vendor.together, unused, [call(number) for number in range(size)])
+    assert [outcome is not None for outcome in outcomes] == [number in bad for number in range(size)]
+    taken = [number for numbers in vendor.requests if not bad & set(numbers) for number in numbers]
+    assert sorted(taken) == [number for number in range(size) if number not in bad]
+
+
+async def test_one_bad_item_in_a_thousand_is_found_in_a_few_requests() -> None:
+    vendor = Vendor({700})
+    await by_halves(vendor.together, unused, [call(number) for number in range(1_000)])
+    assert len(vendor.requests) <= 21
+
+
+async def test_a_busy_vendor_is_not_asked_again_and_what_it_took_before_stays_taken() -> None:
+    vendor = Vendor({5}, busy_after=2)
+    outcomes = await by_halves(vendor.together, unused, [call(number) for number in range(8)])
+    assert outcomes[:4] == [None] * 4
+    assert [type(outcome) for outcome in outcomes[4:]] == [Retryable] * 4
+    assert len(vendor.requests) == 3
 
 
 @pytest.mark.parametrize(

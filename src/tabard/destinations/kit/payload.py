@@ -85,16 +85,30 @@ def compile_fields(fields: Mapping[str, Field]) -> Coerce:
 def check_settings(fields: Mapping[str, Field], given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an instance: what was given, in the declared types, defaults filled in.
 
-    Raises PayloadRefused, also for a URL with credentials in it, unless the field is a secret: URLs are shown.
+    Raises PayloadRefused, also for a URL that is none to send to, or one with credentials in it unless the field is a
+    secret: URLs are shown.
     """
     defaults = {key: declared.default for key, declared in fields.items() if declared.default is not None}
     settings = compile_fields(fields)({**defaults, **given})
-    shown = (key for key, declared in fields.items() if declared.format == "uri" and not declared.secret)
-    open_ = [key for key in shown if "@" in urlsplit(str(settings.get(key, ""))).netloc]
-    if open_:
-        reason = "holds a user name or password, which would be shown; send them as a header, where there is a setting"
-        raise PayloadRefused([Problem(key, reason) for key in open_])
+    urls = (key for key, declared in fields.items() if declared.format == "uri" and settings.get(key))
+    faults = [Problem(key, fault) for key in urls if (fault := _fault_of_url(fields[key], str(settings[key])))]
+    if faults:
+        raise PayloadRefused(faults)
     return settings
+
+
+def _fault_of_url(field: Field, url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_ours = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        is_ours = False
+    if not is_ours:
+        return "should be an http or https URL with a host"
+    if "@" in parts.netloc and not field.secret:
+        return "holds a user name or password, which would be shown; send them as a header, where there is a setting"
+    return ""
 
 
 def _step(field: Field) -> _Step:

@@ -361,9 +361,9 @@ async def test_nothing_is_sent_for_a_batch_in_which_nothing_is_left() -> None:
 async def test_a_batch_refused_without_naming_the_items_is_sent_again_item_by_item(status: int) -> None:
     answers = [answer(status, {"errors": [{"reason": "parse error"}]}), answer(200, {}), answer(400, {"errors": []})]
     outcomes, requests = await JOURNEYS.batch([identify({}, userId="a"), identify({}, userId="b")], answers)
-    assert [request.url[-6:] for request in requests] == ["/batch", "entity", "entity"]
+    assert [request.url[-6:] for request in requests] == ["/batch", "/batch", "/batch"]
     assert outcomes[0] is None
-    assert isinstance(outcomes[1], HttpError)
+    assert isinstance(outcomes[1], Rejected)
 
 
 async def test_a_busy_answer_to_a_batch_holds_for_all_of_it() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from tabard.destinations.kit.action import Action, Call
-from tabard.destinations.kit.batch import Outcomes, one_by_one
+from tabard.destinations.kit.batch import ITEM_STATUSES, Outcomes, RefusedTogether, by_halves
 from tabard.destinations.kit.errors import (
+    EXCERPT_BYTES,
     AuthenticationFailed,
     DestinationError,
     PayloadInvalid,
@@ -54,16 +55,16 @@ def entity_action(
         request = track_request(call.settings, "/api/v2/entity", _encoded(build, call))
         raise_for_status(await send(request))
 
-    async def perform_batch(send: Send, calls: Sequence[Call]) -> Outcomes:
+    async def together(send: Send, calls: Sequence[Call]) -> Outcomes:
         built = [_built(build, call) for call in calls]
         entities = [each for each in built if isinstance(each, msgspec.Raw)]
         if not entities:
             return _refusals(built)
         answer = await send(track_request(calls[0].settings, "/api/v2/batch", {"batch": entities}))
-        refused = _refused_items(answer, len(entities))
-        if refused is None:
-            return await one_by_one(perform, send, calls)
-        return _merged(built, refused)
+        return _merged(built, _refused_items(answer, len(entities)))
+
+    async def perform_batch(send: Send, calls: Sequence[Call]) -> Outcomes:
+        return await by_halves(together, send, calls)
 
     return Action(
         slug=slug,
@@ -105,19 +106,21 @@ def _built(build: BuildEntity, call: Call) -> msgspec.Raw | DestinationError:
         return error
 
 
-def _refused_items(answer: HttpResponse, items: int) -> dict[int, Rejected] | None:
-    """What was refused, by index in the batch; None where the answer is no for the batch without naming the items.
+def _refused_items(answer: HttpResponse, items: int) -> dict[int, Rejected]:
+    """What was refused, by index in the batch: 207 lists the refused items and has taken all others.
 
-    207 lists the refused items and has taken all others; 400 and 413 refuse the whole.
+    Raises RefusedTogether where the answer is no for several items without naming them.
     """
-    if answer.status in (400, 413):
-        return None
-    raise_for_status(answer)
-    body = answer.json()
-    errors = body.get("errors", []) if isinstance(body, dict) else []
-    if not isinstance(errors, list) or not all(_names_an_item(error, items) for error in errors):
-        return None
-    return {error["batch_index"]: _rejected(error) for error in errors}
+    if answer.status not in ITEM_STATUSES:
+        raise_for_status(answer)
+        body = answer.json()
+        errors = body.get("errors", []) if isinstance(body, dict) else []
+        if isinstance(errors, list) and all(_names_an_item(error, items) for error in errors):
+            return {error["batch_index"]: _rejected(error) for error in errors}
+    if items > 1:
+        raise RefusedTogether("refused together", answer.status)
+    said = answer.body[:EXCERPT_BYTES].decode("utf-8", errors="replace")
+    return {0: Rejected(f"answered {answer.status}: {said}", answer.status)}
 
 
 def _names_an_item(error: Any, items: int) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tabard.destinations.kit.action import Action, Call
-from tabard.destinations.kit.batch import Outcomes, one_by_one
+from tabard.destinations.kit.batch import Outcomes, RefusedTogether, by_halves
 from tabard.destinations.kit.errors import (
     AuthenticationFailed,
     DestinationError,
@@ -80,11 +80,11 @@ def ingestion_action(
         if outcomes[0] is not None:
             raise outcomes[0]
 
+    async def together(send: Send, calls: Sequence[Call]) -> Outcomes:
+        return await _deliver(send, calls, parts)
+
     async def perform_batch(send: Send, calls: Sequence[Call]) -> Outcomes:
-        try:
-            return await _deliver(send, calls, parts)
-        except _RefusedWhole:
-            return await one_by_one(perform, send, calls)
+        return await by_halves(together, send, calls)
 
     return Action(
         slug=slug,
@@ -106,10 +106,6 @@ async def check_credentials(send: Send, settings: Mapping[str, Any]) -> None:
         raise AuthenticationFailed("Mixpanel does not accept this API secret or project token in this region")
     if answer.status != _BAD_REQUEST:
         raise_for_status(answer)
-
-
-class _RefusedWhole(Rejected):
-    """Several messages were refused together and the answer does not say which of them is at fault."""
 
 
 async def _deliver(send: Send, calls: Sequence[Call], parts: Sequence[Part]) -> Outcomes:
@@ -150,20 +146,20 @@ def _built(part: Part, call: Call) -> list[Record] | DestinationError:
 def _refused(answer: HttpResponse, records: int, *, is_shared: bool) -> dict[int, DestinationError]:
     """What was refused, by index; the records that an answer with `failed_records` does not name were taken.
 
-    Raises _RefusedWhole for records of several messages (`is_shared`), HttpError for the rest outside 2xx.
+    Raises RefusedTogether for records of several messages (`is_shared`), HttpError for the rest outside 2xx.
     """
     body = answer.json()
     failed = body.get("failed_records") if isinstance(body, dict) else None
     if isinstance(failed, list) and failed and all(_names_a_record(each, records) for each in failed):
         return {each["index"]: Rejected(f"{each.get('field', '')}: {each.get('message', '')}") for each in failed}
     if is_shared and answer.status in (_BAD_REQUEST, _TOO_LARGE):
-        raise _RefusedWhole("refused as a whole", answer.status)
+        raise RefusedTogether("refused as a whole", answer.status)
     raise_for_status(answer)
     # Outside strict validation a refusal is a 200 with the body 0, or with the status 0.
     if body == 0 or (isinstance(body, dict) and body.get("status") == 0):
         reason = str(body.get("error") or "") if isinstance(body, dict) else ""
         if is_shared:
-            raise _RefusedWhole(reason or "refused as a whole")
+            raise RefusedTogether(reason or "refused as a whole")
         return dict.fromkeys(range(records), Rejected(reason or "Mixpanel found no valid record in the request"))
     return {}
 

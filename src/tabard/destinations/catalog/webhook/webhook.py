@@ -5,11 +5,11 @@ import hmac
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from tabard.destinations.kit.action import Action, Call
+from tabard.destinations.kit.batch import ITEM_STATUSES, Outcomes, RefusedTogether, by_halves
 from tabard.destinations.kit.destination import Destination, Preset
-from tabard.destinations.kit.errors import DestinationError, PayloadInvalid, raise_for_status
+from tabard.destinations.kit.errors import raise_for_status
 from tabard.destinations.kit.field import Field
 from tabard.destinations.kit.request import HttpRequest, Send
 
@@ -24,15 +24,12 @@ def signature(secret: str, moment_s: int, body: bytes) -> str:
 
 
 def _request(settings: Mapping[str, Any], body: bytes, now: datetime, message_id: str = "") -> HttpRequest:
-    url = str(settings["url"])
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise PayloadInvalid("url", "the setting is no http or https URL")
     headers = {"content-type": "application/json", **_own_headers(str(settings.get("headers", "")))}
     if message_id:
         headers[IDEMPOTENCY_HEADER] = message_id
     if settings.get("secret"):
         headers[SIGNATURE_HEADER] = signature(str(settings["secret"]), int(now.timestamp()), body)
-    return HttpRequest("POST", url, headers, body)
+    return HttpRequest("POST", str(settings["url"]), headers, body)
 
 
 def _own_headers(text: str) -> dict[str, str]:
@@ -46,9 +43,16 @@ async def _send(send: Send, call: Call, /) -> None:
     raise_for_status(await send(_request(call.settings, call.payload.json("data"), call.now, key)))
 
 
-async def _send_batch(send: Send, calls: Sequence[Call], /) -> Sequence[DestinationError | None]:
+async def _send_batch(send: Send, calls: Sequence[Call], /) -> Outcomes:
+    return await by_halves(_send_together, send, calls)
+
+
+async def _send_together(send: Send, calls: Sequence[Call], /) -> Outcomes:
     body = b'{"batch":[' + b",".join([call.payload.json("data") for call in calls]) + b"]}"
-    raise_for_status(await send(_request(calls[0].settings, body, calls[0].now)))
+    answer = await send(_request(calls[0].settings, body, calls[0].now))
+    if len(calls) > 1 and answer.status in ITEM_STATUSES:
+        raise RefusedTogether("refused as a whole", answer.status)
+    raise_for_status(answer)
     return [None] * len(calls)
 
 
