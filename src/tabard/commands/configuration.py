@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from tabard.clock import SystemClock
-from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_table
+from tabard.commands.frame import data_option, example, json_option, print_json, print_line, print_notes, print_table
 from tabard.commands.role_options import settings_and_origins, settings_options
 from tabard.compose.apply import make_so, planned
 from tabard.compose.destinations import desk_of
@@ -20,6 +20,7 @@ from tabard.storage.sqlite.installation import open_installation
 from tabard.workspace.declaration import Declaration, DeclarationInvalid, read_declaration
 from tabard.workspace.export import exported
 from tabard.workspace.plan import Change, differences
+from tabard.workspace.types import DestinationInstance
 
 
 @click.command(epilog=example("tabard apply tabard.yaml --dry-run", "tabard apply tabard.yaml"))
@@ -40,6 +41,9 @@ def apply(file: Path, dry_run: bool, prune: bool, data: Path, as_json: bool) -> 
     with open_workspace(data) as workspace:
         names = {each.id: each.name for each in workspace.sources()}
         changes = planned(workspace, desk, declared, clock, prune=prune)
+        for change in changes:
+            if isinstance(change.after, DestinationInstance):
+                print_notes(desk.left_out(change.after))
         if not dry_run:
             make_so(workspace, desk, changes, clock)
     names |= {change.after.id: change.name for change in changes if change.after}

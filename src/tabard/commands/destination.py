@@ -16,6 +16,7 @@ from tabard.commands.frame import (
     json_option,
     print_json,
     print_line,
+    print_notes,
     print_table,
 )
 from tabard.compose.apply import make_so, planned
@@ -31,6 +32,10 @@ from tabard.workspace.types import DestinationInstance
 
 _set_option = click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting; repeat it.")
 
+_option_option = click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="A delivery option, such as record=all."
+)
+
 
 @click.group(
     epilog=example("tabard destination add webhook crm --set url=https://crm.example/hook", "tabard destination list")
@@ -43,7 +48,7 @@ def destination() -> None:
 @click.argument("kind")
 @click.argument("name")
 @_set_option
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="A delivery option, such as record=all.")
+@_option_option
 @click.option("--source", "sources", multiple=True, help="Only messages of this source; repeat it. None given: all.")
 @click.option("--start", default="now", show_default=True, help="Where to begin: now, beginning, or an ISO time.")
 @click.option("--disabled", is_flag=True, help="Add it switched off.")
@@ -60,7 +65,7 @@ def add(kind: str, name: str, data: Path, as_json: bool, **given: Any) -> None:
         settings=_settings(given["pairs"], desk, kind),
         sources=given["sources"],
         start=given["start"],
-        options={key: _plain(value) for key, value in map(_pair, given["options"])},
+        options=_options(given["options"]),
     )
     with open_workspace(data) as workspace:
         if any(each.name == name for each in workspace.destinations()):
@@ -95,7 +100,7 @@ def list_destinations(data: Path, as_json: bool) -> None:
 @data_option
 @json_option
 def enable(name: str, data: Path, as_json: bool) -> None:
-    """Deliver to it (again), from where it was disabled."""
+    """Deliver to it (again) what comes from now on; `tabard replay start` sends it what was filtered meanwhile."""
     _change(name, data, lambda found: msgspec.structs.replace(found, enabled=True), as_json=as_json)
 
 
@@ -104,21 +109,26 @@ def enable(name: str, data: Path, as_json: bool) -> None:
 @data_option
 @json_option
 def disable(name: str, data: Path, as_json: bool) -> None:
-    """Send it nothing; messages wait for it."""
+    """Send it nothing: messages are filtered as `destination_disabled` until it is enabled."""
     _change(name, data, lambda found: msgspec.structs.replace(found, enabled=False), as_json=as_json)
 
 
 @destination.command("set", epilog=example("tabard destination set crm --set url=https://crm.example/v2/hook"))
 @click.argument("name")
 @_set_option
+@_option_option
 @data_option
 @json_option
-def set_settings(name: str, pairs: tuple[str, ...], data: Path, as_json: bool) -> None:
-    """Change settings of a destination; those not named stay."""
+def set_settings(name: str, pairs: tuple[str, ...], options: tuple[str, ...], data: Path, as_json: bool) -> None:
+    """Change settings and delivery options of a destination; those not named stay, `NAME=` takes one away."""
     desk = desk_of(open_installation(data))
 
     def change(found: DestinationInstance) -> DestinationInstance:
-        return msgspec.structs.replace(found, settings={**found.settings, **_settings(pairs, desk, found.slug)})
+        return msgspec.structs.replace(
+            found,
+            settings=_over(found.settings, _settings(pairs, desk, found.slug)),
+            options=_over(found.options, _options(options)),
+        )
 
     _change(name, data, change, as_json=as_json)
 
@@ -189,6 +199,15 @@ def _settings(pairs: tuple[str, ...], desk: DestinationDesk, kind: str) -> dict[
     return desk.read_settings(kind, found)
 
 
+def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in map(_pair, pairs)}
+
+
+def _over(present: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was there with what was given over it, without those given as nothing."""
+    return {key: value for key, value in {**present, **given}.items() if given.get(key, value) != ""}
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
@@ -216,6 +235,7 @@ def _print(instance: DestinationInstance, desk: DestinationDesk, data: Path, *, 
     host = refused_host(instance.settings)
     if host and instance.enabled and not running_settings(open_installation(data)).egress_private:
         print_line(f"tabard: {instance.name} is at {host}: {REFUSED}", err=True)
+    print_notes(desk.left_out(instance))
     document = _document(instance, desk)
     if as_json:
         print_json(document)

@@ -179,6 +179,12 @@ def print_line(text: str = "", *, err: bool = False) -> None:
     click.echo(visible(text), err=err)
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Prints what is worth knowing though nothing is wrong, on standard error."""
+    for note in notes:
+        print_line(f"tabard: {note}", err=True)
+
+
 def print_block(text: str) -> None:
     """Prints text of several lines, indented, so that none of them can be taken for a line of ours."""
     for line in text.split("\n"):

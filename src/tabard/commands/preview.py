@@ -9,7 +9,16 @@ from typing import Any
 import click
 import msgspec
 
-from tabard.commands.frame import EXIT_USAGE, CommandFailed, data_option, example, json_option, print_json, print_line
+from tabard.commands.frame import (
+    EXIT_USAGE,
+    CommandFailed,
+    data_option,
+    example,
+    json_option,
+    print_json,
+    print_line,
+    print_notes,
+)
 from tabard.compose.destinations import DestinationDesk, desk_of, desk_without_installation
 from tabard.compose.preview import Asked, asked_of, preview_many, preview_one, without_secrets
 from tabard.compose.running import running_settings
@@ -17,6 +26,7 @@ from tabard.compose.store import message_reader, profile_reader
 from tabard.compose.workspace import DestinationUnknown, named_destination, open_workspace
 from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
 from tabard.destinations.preview import requests_as_json
+from tabard.message.parse import Refused, judge
 from tabard.storage.sqlite.installation import Installation, open_installation
 from tabard.workspace.declaration import DeclarationInvalid
 from tabard.workspace.types import DestinationInstance, Subscription
@@ -29,7 +39,7 @@ from tabard.workspace.types import DestinationInstance, Subscription
     )
 )
 @click.argument("destination")
-@click.option("--settings", "given", multiple=True, metavar="FILE|NAME=VALUE", help="A JSON file, or one setting each.")
+@click.option("--settings", "given", multiple=True, metavar="FILE|JSON|NAME=VALUE", help="All as JSON, or one each.")
 @click.option("--event", type=click.Path(path_type=Path, allow_dash=True), help="A file with one call; `-` is stdin.")
 @click.option("--action", help="Only this action, on every message, instead of the subscriptions.")
 @click.option("--mapping", type=click.Path(path_type=Path), help="With --action: a JSON file with its mapping.")
@@ -38,6 +48,8 @@ from tabard.workspace.types import DestinationInstance, Subscription
 @json_option
 def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None:
     """Print the requests that would go out for a call, or why none would.
+
+    --json prints a list of requests; where none would go out, {"requests": [], "refusals": […]} says why.
 
     DESTINATION is one of the workspace, by name, or a kind such as `webhook` with --settings. Secrets are cut out; the
     call is taken as a server's.
@@ -49,7 +61,7 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
         return
     if options["event"] is None:
         raise CommandFailed("usage", "give a call with --event FILE, or --last N", EXIT_USAGE)
-    previews = without_secrets(preview_one(compiled, Asked(_object(options["event"])), now), compiled)
+    previews = without_secrets(preview_one(compiled, Asked(_call(options["event"])), now), compiled)
     requests = requests_as_json(previews)
     refusals = [
         {"subscription": each.subscription, "action": each.action, **refusal.as_json()}
@@ -57,7 +69,9 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
         for refusal in each.refusals
     ]
     if as_json:
-        print_json({"requests": requests, "refusals": refusals} if refusals else requests)
+        print_json(requests or {"requests": [], "refusals": refusals})
+        if requests:
+            print_notes(f"{each['kind']}: {each['reason']}" for each in refusals)
         return
     for request in requests:
         print_line(f"{request['method']} {request['url']}")
@@ -111,6 +125,8 @@ def _compiled(name: str, data: Path, options: dict[str, Any]) -> Compiled:
         mapping = _object(options["mapping"]) if options["mapping"] else desk.default_mapping(kind.slug, action)
         only = Subscription(id="preview", action=action, subscribe=_ANY, mapping=mapping, name="preview")
         found = msgspec.structs.replace(found, subscriptions=(only,))
+    if not found.enabled:
+        print_notes([f"{name} is disabled: this is what it would send if it were enabled"])
     try:
         return compile_instance(msgspec.structs.replace(found, enabled=True), kind, settings)
     except InstanceUnusable as problem:
@@ -134,6 +150,9 @@ def _instance(name: str, data: Path, desk: DestinationDesk) -> DestinationInstan
 def _settings(given: tuple[str, ...], fields: set[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for each in given:
+        if each.lstrip().startswith("{"):
+            settings |= _decoded(each, "--settings")
+            continue
         name, separator, value = each.partition("=")
         if separator and name in fields:
             try:
@@ -147,9 +166,23 @@ def _settings(given: tuple[str, ...], fields: set[str]) -> dict[str, Any]:
     return settings
 
 
+def _call(file: Path) -> dict[str, Any]:
+    """A call as the collector would take it. Raises `CommandFailed` with the reason for which it would be refused."""
+    call = _object(file)
+    try:
+        judge(call, None)
+    except Refused as refused:
+        reason = f"the collector would refuse this call: {refused}"
+        raise CommandFailed(refused.rejection.reason, reason, EXIT_USAGE) from refused
+    return call
+
+
 def _object(file: Path) -> dict[str, Any]:
-    text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    return _decoded(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes(), str(file))
+
+
+def _decoded(text: str | bytes, what: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.MsgspecError as problem:
-        raise CommandFailed("usage", f"{file} holds no JSON object: {problem}", EXIT_USAGE) from problem
+        raise CommandFailed("usage", f"{what} holds no JSON object: {problem}", EXIT_USAGE) from problem

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from tabard.delivery.compiled import InstanceUnusable, compile_instance
+from tabard.destinations.kit.action import Action
 from tabard.destinations.kit.destination import Destination
+from tabard.destinations.kit.plan import unknown_fields
 from tabard.destinations.registry import Registry, load_registry
 from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.keys import SealingKeys, is_sealed, sealing_keys
@@ -96,6 +99,15 @@ class DestinationDesk:
         """The instance with its secrets in plain, for comparing and checking; never to be stored or shown."""
         return msgspec.structs.replace(instance, settings=self._keys.open_settings(instance.settings))
 
+    def left_out(self, instance: DestinationInstance) -> list[str]:
+        """One sentence for each field of a mapping that its action does not have, such as one mistyped."""
+        kind = self.kind(instance.slug)
+        return [
+            f"{instance.name}, {each.name or each.action}: {_unknown(key, kind.action(each.action))}"
+            for each in instance.subscriptions
+            for key in unknown_fields(kind.action(each.action), each.mapping)
+        ]
+
     def sealed(self, plain: DestinationInstance) -> DestinationInstance:
         """The instance as it is stored. Raises `DeclarationInvalid` for wrong settings, triggers or mappings."""
         try:
@@ -105,6 +117,12 @@ class DestinationDesk:
         return msgspec.structs.replace(
             plain, settings=self._keys.seal_settings(plain.settings, self.secret_fields(plain.slug))
         )
+
+
+def _unknown(key: str, action: Action) -> str:
+    near = get_close_matches(key, action.fields, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{action.slug} has no field {key!r}, so what is mapped to it is left out{meant}"
 
 
 def _read(value: Any) -> Any:

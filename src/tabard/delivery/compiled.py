@@ -11,6 +11,7 @@ from tabard.destinations.kit.payload import check_settings
 from tabard.destinations.kit.plan import Invalid, Planned, Plans, Subscription, compile_subscription, plan_one
 from tabard.message.traits import parse_instant
 from tabard.workspace.types import DestinationInstance
+from tabard.workspace.types import Subscription as Configured
 
 _CONSENT: Final = "consent_categories"
 """The option that `route` reads."""
@@ -95,7 +96,7 @@ def compile_instance(
         subscriptions = compile_subscriptions(instance, destination)
         options = _options(instance.options)
         _check_start(instance.start)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise InstanceUnusable(f"destination {instance.name!r}: {error}") from error
     return Compiled(instance, destination, route_of(instance, destination), settings, subscriptions, options)
 
@@ -103,17 +104,22 @@ def compile_instance(
 def compile_subscriptions(
     instance: DestinationInstance, destination: Destination
 ) -> tuple[tuple[str, Subscription], ...]:
-    """What is switched on, compiled, with the configured ids. Raises as `kit.plan.compile_subscription` does."""
-    return tuple(
-        (
-            each.id,
-            compile_subscription(
-                destination, action=each.action, subscribe=each.subscribe, mapping=each.mapping, name=each.name
-            ),
+    """What is switched on, compiled, with the configured ids. Raises ValueError naming the subscription at fault."""
+    return tuple((each.id, _compiled(each, destination)) for each in instance.subscriptions if each.enabled)
+
+
+def _compiled(configured: Configured, destination: Destination) -> Subscription:
+    try:
+        return compile_subscription(
+            destination,
+            action=configured.action,
+            subscribe=configured.subscribe,
+            mapping=configured.mapping,
+            name=configured.name,
         )
-        for each in instance.subscriptions
-        if each.enabled
-    )
+    except (ValueError, KeyError) as error:
+        # The text of a KeyError comes in quotes.
+        raise ValueError(f"subscription {configured.name or configured.action!r}: {error.args[0]}") from error
 
 
 def withheld(subscriptions: Iterable[Subscription], message: Mapping[str, Any], trust: int) -> list[Filter]:

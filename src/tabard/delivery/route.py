@@ -5,7 +5,7 @@ The rules in their order: the instance is switched on; it is joined to the messa
 the source may ask for what the action does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -98,12 +98,11 @@ def integrations_allow(integrations: Any, names: Iterable[str]) -> bool:
     return everyone is not False
 
 
-def options_for(integrations: Any, names: Iterable[str]) -> Mapping[str, Any]:
-    """The options object a message carries for a destination, {} where it has none."""
+def options_for(integrations: Any, names: Container[str]) -> Mapping[str, Any]:
+    """The options object a message carries for a destination, the first where it has several; {} where none."""
     if isinstance(integrations, dict):
-        for name in names:
-            if isinstance(integrations.get(name), dict):
-                options: Mapping[str, Any] = integrations[name]
+        for name, options in integrations.items():
+            if name in names and isinstance(options, dict):
                 return options
     return {}
 

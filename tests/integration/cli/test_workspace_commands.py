@@ -94,6 +94,11 @@ def test_changing_one_setting_keeps_the_others_and_makes_a_new_version(run: Run)
     assert (changed["settings"]["url"], changed["version"]) == ("https://crm.example/v2", 2)
     assert set(changed["settings"]) == {"url", "secret", "headers"}
     assert run("destination", "disable", "crm")["version"] == 3
+    options = ("--option", "record=all", "--option", "rate_per_s=5")
+    changed = run("destination", "set", "crm", "--set", "headers=", *options)
+    assert set(changed["settings"]) == {"url", "secret"}
+    assert changed["options"] == {"record": "all", "rate_per_s": 5}
+    assert run("destination", "set", "crm", "--option", "record=")["options"] == {"rate_per_s": 5}
     assert run("destination", "remove", "crm")["removed"] == "crm"
     assert run("destination", "list") == []
 
@@ -214,6 +219,47 @@ def test_a_preview_prints_the_requests_or_why_there_are_none(tmp_path: Path) -> 
     (request,) = json.loads(CliRunner().invoke(main, words).stdout)
     assert (request["method"], request["url"]) == ("POST", "https://x.example/in")
     assert json.loads(request["body"]) == {"type": "identify", "userId": "u1"}
+    words[3] = '{"url": "https://x.example/json"}'
+    assert json.loads(CliRunner().invoke(main, words).stdout)[0]["url"] == "https://x.example/json"
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"), [({"type": "trak", "userId": "u1"}, "type_unknown"), ({"type": "track", "event": "E"}, "user")]
+)
+def test_a_preview_refuses_a_call_as_the_collector_would(tmp_path: Path, refused: dict[str, Any], code: str) -> None:
+    call = tmp_path / "call.json"
+    call.write_text(json.dumps(refused))
+    words = ["preview", "webhook", "--settings", "url=https://x.example/in", "--event", str(call), "--json"]
+    answer = CliRunner().invoke(main, [*words, "--data", str(tmp_path / "none")])
+    assert answer.exit_code == 2
+    error = json.loads(answer.stdout)["error"]
+    assert code in error["code"]
+    assert "the collector would refuse this call" in error["message"]
+
+
+def test_a_preview_of_a_disabled_destination_says_that_it_is(data: Path, run: Run, tmp_path: Path) -> None:
+    run("destination", "add", "webhook", "crm", "--set", "url=https://crm.example/in", "--disabled")
+    call = tmp_path / "call.json"
+    call.write_text(json.dumps({"type": "identify", "userId": "u1"}))
+    shown = CliRunner().invoke(main, ["preview", "crm", "--event", str(call), "--json", "--data", str(data)])
+    assert len(json.loads(shown.stdout)) == 1
+    assert "crm is disabled" in shown.stderr
+
+
+def test_a_mistyped_field_of_a_mapping_is_pointed_out_and_one_of_the_family_for_batches_is_not(
+    data: Path, tmp_path: Path
+) -> None:
+    mapping = {"dat": {"@path": "$."}, "data": {"@path": "$."}, "enable_batching": True}
+    subscription = {"action": "send", "subscribe": 'type = "track"', "name": "All", "mapping": mapping}
+    hook = {"destination": "webhook", "settings": {"url": "https://x.example"}, "subscriptions": [subscription]}
+    file = tmp_path / "tabard.yaml"
+    file.write_text(json.dumps({"destinations": [{"name": "crm", **hook}]}))
+    applied = CliRunner().invoke(main, ["apply", str(file), "--data", str(data)])
+    assert applied.exit_code == 0
+    assert (
+        "crm, All: send has no field 'dat', so what is mapped to it is left out; did you mean data?" in applied.stderr
+    )
+    assert "enable_batching" not in applied.stderr
 
 
 def test_the_examples_of_identity_resolve_from_the_command_line_as_written() -> None:

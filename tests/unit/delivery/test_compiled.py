@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tabard.delivery.compiled import InstanceUnusable, compile_instance
@@ -39,3 +40,27 @@ def test_a_start_that_is_one_is_taken(start: str) -> None:
 def test_an_option_of_the_wrong_kind_is_refused(option: dict[str, Any]) -> None:
     [name] = option
     assert f"option {name} is" in problem(**option)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"action": "sned"}, "webhook has no action 'sned'; it has: send"),
+        ({"subscribe": "type ="}, "expected"),
+        ({"mapping": {"data": {"@path": 7}}}, "@path"),
+    ],
+)
+def test_a_subscription_that_cannot_work_is_named_with_its_fault(fault: dict[str, Any], said: str) -> None:
+    whole = webhook("http://x")
+    broken = msgspec.structs.replace(whole.subscriptions[0], name="Buyers", **fault)
+    with pytest.raises(InstanceUnusable) as refused:
+        compile_instance(msgspec.structs.replace(whole, subscriptions=(broken,)), destination, whole.settings)
+    text = str(refused.value)
+    assert "subscription 'Buyers': " in text
+    assert said in text
+    assert '"' not in text
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "x.example/in", "https://", "http://x:port/"])
+def test_a_url_that_nothing_can_be_sent_to_is_refused_when_it_is_set(url: str) -> None:
+    assert "url: should be an" in problem(settings={"url": url})

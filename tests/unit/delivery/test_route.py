@@ -49,6 +49,12 @@ def test_an_options_object_is_passed_on_and_a_boolean_is_none() -> None:
     assert options_for("nonsense", NAMES) == {}
 
 
+def test_of_two_options_objects_for_one_destination_the_first_in_the_message_counts() -> None:
+    names = frozenset({"Webhook", "webhook"})
+    assert options_for({"webhook": {"a": 1}, "Webhook": {"a": 2}}, names) == {"a": 1}
+    assert options_for({"Webhook": {"a": 2}, "webhook": {"a": 1}}, names) == {"a": 2}
+
+
 @pytest.mark.parametrize(
     ("preferences", "covered"),
     [

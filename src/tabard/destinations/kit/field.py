@@ -24,6 +24,7 @@ class Field:
     allow_null: null is a value of its own (say, to erase an attribute) and is not dropped.
     date_form: for `datetime`, the form in which the payload carries the instant. A value that is no date is
         refused.
+    lenient: a value that cannot be taken for the type is left out, and does not cost the call.
     secret: a setting that is encrypted at rest, never shown again and cut out of what is recorded.
     volatile: it differs with every message (its time, its id) and says nothing of its subject: the option
         `no_needless_calls` does not look at it. volatile_members: the same, of members of an object.
@@ -43,6 +44,7 @@ class Field:
     format: Literal["email", "uri", None] = None
     minimum: float | None = None
     maximum: float | None = None
+    lenient: bool = False
     secret: bool = False
     volatile: bool = False
     volatile_members: tuple[str, ...] = ()

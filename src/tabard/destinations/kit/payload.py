@@ -158,7 +158,10 @@ def _list(item_step: _Step) -> _Step:
 def _members(fields: Mapping[str, Field], *, is_open: bool, is_root: bool) -> _Step:
     if is_open and not fields:
         return lambda values, _problems: values
-    steps = {key: (_step(field), field.allow_null, _keeps_blank(field, is_root)) for key, field in fields.items()}
+    steps = {
+        key: (_step(field), field.allow_null, _keeps_blank(field, is_root), field.lenient)
+        for key, field in fields.items()
+    }
     required = tuple(key for key, field in fields.items() if field.required)
 
     def step(values: Any, problems: list[Problem]) -> Any:
@@ -169,13 +172,15 @@ def _members(fields: Mapping[str, Field], *, is_open: bool, is_root: bool) -> _S
                 if is_open:
                     result[key] = value
                 continue
-            coerce, allows_null, keeps_blank = declared
+            coerce, allows_null, keeps_blank, is_lenient = declared
             if value is None:
                 if allows_null:
                     result[key] = None
             elif value != "" or keeps_blank:
                 before = len(problems)
                 result[key] = coerce(value, problems)
+                if is_lenient and len(problems) > before:
+                    del result[key], problems[before:]
                 _prefix(problems, before, key)
         problems.extend(Problem(key, "is required") for key in required if key not in result)
         return result

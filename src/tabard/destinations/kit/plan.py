@@ -52,6 +52,9 @@ class Invalid:
         return "; ".join(str(problem) for problem in self.problems)
 
 
+_FOREIGN = ("enable_batching", "batch_size", "batch_bytes", "batch_keys")
+"""What mappings of the field's library say of batches; here that is an option of the destination."""
+
 Plans = dict[Subscription, Planned | Invalid | None]
 """What one message comes to, None where it does not trigger: kept beside it, so that all who ask share the work."""
 
@@ -76,6 +79,11 @@ def _compiled(action: Action, name: str, subscribe: str, mapping: bytes) -> Subs
         compile_mapping(msgspec.json.decode(mapping)),
         compile_fields(action.fields),
     )
+
+
+def unknown_fields(action: Action, mapping: Mapping[str, Any]) -> list[str]:
+    """The fields that a mapping fills though the action does not have them: their values go nowhere."""
+    return [key for key in mapping if key not in action.fields and not key.startswith("@") and key not in _FOREIGN]
 
 
 def preset_subscriptions(destination: Destination) -> list[Subscription]:

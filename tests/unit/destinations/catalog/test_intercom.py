@@ -110,9 +110,10 @@ async def test_a_lead_is_found_and_saved_by_email_address_alone() -> None:
     assert [refusal.kind for refusal in (await shown_for(identify({}))).refusals] == ["filtered"]
 
 
-async def test_a_signup_date_that_is_none_does_not_hold_the_contact_back() -> None:
-    _, created = await INTERCOM.bodies(identify({"createdAt": "yesterday"}))
-    assert "signed_up_at" not in created
+@pytest.mark.parametrize("odd", ["yesterday", {"year": 2020}, [1, 2]])
+async def test_a_signup_date_or_a_name_that_is_none_does_not_hold_the_contact_back(odd: Any) -> None:
+    _, created = await INTERCOM.bodies(identify({"createdAt": odd, "name": {"first": "Ann"}}))
+    assert not {"signed_up_at", "name"} & set(created)
 
 
 async def test_who_was_known_by_email_only_keeps_the_contact_when_they_get_an_id() -> None:

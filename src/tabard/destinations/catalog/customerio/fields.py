@@ -34,6 +34,7 @@ CREATED_AT = Field(
     label="Created at",
     type="string",
     description="When it was created: ISO 8601, or epoch seconds or milliseconds. Sent as epoch seconds.",
+    lenient=True,
     default={"@path": "$.traits.created_at"},
 )
 CONVERT_TIMESTAMP = Field(

@@ -87,6 +87,7 @@ CREATE_UPDATE_PERSON = entity_action(
             label="Name",
             type="string",
             description="Set as the attribute name; made of first and last name where only these came.",
+            lenient=True,
             default={"@path": "$.traits.name"},
         ),
         "created_at": CREATED_AT,

@@ -155,6 +155,7 @@ IDENTIFY_CONTACT = Action(
             label="Name",
             type="string",
             description="The full name; made of first and last name where only these came.",
+            lenient=True,
             default={"@path": "$.traits.name"},
         ),
         "avatar": Field(
@@ -167,6 +168,7 @@ IDENTIFY_CONTACT = Action(
             label="Signed up at",
             type="string",
             description="When the person signed up: what elsewhere is created_at. Left out where it is no date.",
+            lenient=True,
             default={"@path": "$.traits.createdAt"},
         ),
         "last_seen_at": Field(
