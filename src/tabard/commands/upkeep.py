@@ -1,11 +1,21 @@
 """`tabard rebuild` and `tabard state-hash`: the derived state, made anew and compared."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import click
 
-from tabard.commands.frame import EXIT_PROBLEM, CommandFailed, data_option, example, json_option, print_json, print_line
+from tabard.commands.frame import (
+    EXIT_PROBLEM,
+    CommandFailed,
+    data_option,
+    example,
+    json_option,
+    print_json,
+    print_line,
+    progress_of,
+)
 from tabard.compose.running import running_settings
 from tabard.compose.upkeep import StateMoving, rebuild_store, state_hash_of
 from tabard.storage.sqlite.installation import open_installation
@@ -15,14 +25,15 @@ from tabard.storage.sqlite.installation import open_installation
 @data_option
 @json_option
 def rebuild(data: Path, as_json: bool) -> None:
-    """Derive all profiles anew from the archive, under the present limits. Stop `tabard serve` first.
+    """Derive all profiles anew from the archive, under the present limits.
 
-    The same rules give the same profile ids and the same state hash. A rebuild that is cut off goes on when the
-    resolver starts again.
+    A running `tabard serve` stops its resolver meanwhile and starts it again afterwards; calls are accepted as always,
+    profiles are incomplete until the end. The same rules give the same profile ids and the same state hash. A rebuild
+    that is cut off goes on when the resolver starts again.
     """
     installation = open_installation(data)
     began_s = time.monotonic()
-    digest = rebuild_store(installation, running_settings(installation))
+    digest = rebuild_store(installation, running_settings(installation), partial(progress_of, as_json=as_json))
     took_s = round(time.monotonic() - began_s, 1)
     if as_json:
         print_json({"stateHash": digest, "tookS": took_s})

@@ -49,8 +49,8 @@ def run_resolver(role: RoleProcess) -> None:
                 beat=heartbeat.beat,
                 publish=_publisher(role, store, SqliteRetention(installation.log, progress, policy)),
             )
-            if store.is_outdated():
-                logger().warning("resolver.rules.changed", fix="run `tabard rebuild` with the resolver stopped")
+            if store.positions() and store.is_outdated():
+                logger().warning("resolver.rules.changed", fix="run `tabard rebuild`")
             run(parts, stop)
     finally:
         progress.close()

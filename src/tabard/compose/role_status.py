@@ -80,6 +80,11 @@ def read_status(run: Path, name: str) -> RoleStatus | None:
         return None
 
 
+def held_file(run: Path, name: str) -> Path:
+    """The lock file whose holder keeps a role from running: the supervisor stops it, and starts it afterwards."""
+    return run / f"{name}.held"
+
+
 def supervised_roles(run: Path) -> tuple[SupervisedRole, ...]:
     """What the supervisor says of its roles; none where it says nothing, or its file was damaged."""
     try:

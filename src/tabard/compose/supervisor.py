@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
+from tabard.compose.exclusive import is_held
 from tabard.compose.role_process import SUPERVISED
-from tabard.compose.role_status import BEAT_S, Supervised, SupervisedRole, beat_age_s, read_status
+from tabard.compose.role_status import BEAT_S, Supervised, SupervisedRole, beat_age_s, held_file, read_status
 from tabard.compose.supervision import is_crash_loop, is_hung, recent, restart_delay_s
 from tabard.settings import without_settings
 from tabard.telemetry.logging import logger
@@ -82,11 +83,14 @@ class Supervisor:
     def _turn(self) -> None:
         now_s = time.monotonic()
         for child in self._children:
+            is_wanted = not is_held(held_file(self._run, child.role.name))
             if child.process is None:
-                if now_s >= child.start_at_s:
+                if is_wanted and now_s >= child.start_at_s:
                     self._start(child, now_s)
             elif child.process.poll() is not None:
-                self._buried(child, now_s)
+                self._buried(child, now_s, in_order=not is_wanted)
+            elif not is_wanted:
+                child.process.terminate()
             elif is_hung(
                 beat_age_s=beat_age_s(self._run, child.role.name),
                 up_s=now_s - child.started_s,
@@ -116,7 +120,12 @@ class Supervisor:
         logger().debug("supervisor.role.started", role_name=child.role.name, pid=child.process.pid)
         self._publish()
 
-    def _buried(self, child: _Child, now_s: float) -> None:
+    def _buried(self, child: _Child, now_s: float, *, in_order: bool) -> None:
+        if in_order and child.process:
+            _close_pipe(child.process)
+            child.process = None
+            logger().info("supervisor.role.held", role_name=child.role.name)
+            return
         code = child.process.returncode if child.process else 0
         child.last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         _close_pipe(child.process)

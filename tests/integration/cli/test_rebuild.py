@@ -1,0 +1,71 @@
+"""`tabard rebuild` beside a running `tabard serve`, and alone."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tabard.compose.running import running_settings
+from tabard.compose.upkeep import rebuild_store
+from tabard.storage.sqlite import installation as layout
+from tabard.storage.sqlite.store import StoreLocked
+from tabard.testing.installation import Installation, eventually, running
+
+PEOPLE = 300
+
+
+class Shown:
+    """What was shown of the progress: of what, out of how many steps, and how far it came."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[int]] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, total: int, label: str) -> Iterator[Callable[[int], None]]:
+        self.steps[label] = [total, 0]
+
+        def advance(steps: int) -> None:
+            self.steps[label][1] += steps
+
+        yield advance
+
+
+def send(tabard: Installation) -> None:
+    calls = [{"type": "identify", "userId": f"u{each}", "traits": {"n": each}} for each in range(PEOPLE)]
+    tabard.send("/v1/batch", {"batch": calls})
+    assert eventually(lambda: tabard.get("/api/status")["books"]["stored"] == PEOPLE)
+
+
+def test_beside_a_running_serve_the_resolver_rests_the_door_goes_on_and_the_state_is_the_same(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as tabard:
+        send(tabard)
+        before = tabard.tabard("state-hash")
+        done = tabard.tabard("rebuild")
+        assert isinstance(before, dict)
+        assert isinstance(done, dict)
+        assert done["stateHash"] == before["stateHash"]
+        tabard.send("/v1/identify", {"userId": "later"})
+        assert eventually(lambda: tabard.get("/api/status")["books"]["stored"] == PEOPLE + 1)
+        roles = {each["name"]: each for each in tabard.get("/api/status")["roles"]}
+        assert roles["resolver-1"]["running"]
+        assert {each["restarts"] for each in roles.values()} == {0}
+
+
+def test_its_progress_is_every_message_and_then_every_identifier(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as tabard:
+        send(tabard)
+    made, shown = layout.Installation(data), Shown()
+    rebuild_store(made, running_settings(made), shown)
+    assert shown.steps == {"reading messages": [PEOPLE, PEOPLE], "projecting": [PEOPLE, PEOPLE]}
+
+
+def test_while_a_process_that_serve_did_not_start_writes_the_store_it_is_refused_by_name(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as tabard:
+        send(tabard)
+        made = layout.Installation(data)
+        (made.run / "supervisor.json").unlink()
+        with pytest.raises(StoreLocked, match="is written by process"):
+            rebuild_store(made, running_settings(made), Shown())
