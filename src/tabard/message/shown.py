@@ -9,7 +9,7 @@ from tabard.message.types import StoredMessage, position_text
 
 
 def message_document(message: StoredMessage) -> dict[str, Any]:
-    """A stored message with its position and times as text; `message` is None where the body was erased."""
+    """A stored message with its position and times as text; an erased one says so, its `message` is None."""
     return {
         "position": position_text(message.position),
         "source": message.source,
@@ -18,4 +18,5 @@ def message_document(message: StoredMessage) -> dict[str, Any]:
         "receivedAt": iso_ms(message.received_at),
         "timestamp": iso_ms(message.timestamp),
         "message": msgspec.json.decode(message.body) if message.body else None,
+        "erased": not message.body,
     }

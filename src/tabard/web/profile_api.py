@@ -9,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tabard.identity.identifiers import anonymous, named
+from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, offset_of, partition_of
 from tabard.storage.interface import Group, Profile, TraitWrite
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.errors import Refused
-from tabard.web.pages.shown import LIMIT_MAX, instant_of, message_json, number_of
+from tabard.web.pages.shown import LIMIT_MAX, instant_of, number_of
 
 _TYPES: Final = {"user": "user_id", "email": "email", "anon": "anonymous_id"}
 _READ_AS: Final[dict[str, Callable[[str], str | None]]] = {
@@ -152,7 +153,7 @@ def _first_mentions(request: Request, profile: Profile) -> tuple[dict[str, Store
     firsts: dict[str, StoredMessage] = {}
     known, part = _latest(request, profile)
     for message in [] if part else known:
-        body = message_json(message)["message"] or {}
+        body = message_document(message)["message"] or {}
         email = (body.get("traits") or {}).get("email")
         mentioned = (named(body.get("userId")), anonymous(body.get("anonymousId")), named(email))
         firsts |= {identifier: message for identifier in mentioned if identifier}
@@ -236,14 +237,14 @@ def _event_filter(request: Request) -> Callable[[StoredMessage], bool]:
     def wanted(message: StoredMessage) -> bool:
         if (start is not None and message.timestamp < start) or (end is not None and message.timestamp >= end):
             return False
-        name = (message_json(message)["message"] or {}).get("event", message.type)
+        name = (message_document(message)["message"] or {}).get("event", message.type)
         return (not include or name in include) and name not in exclude
 
     return wanted
 
 
 def _event(message: StoredMessage, profile: Profile) -> Json:
-    body = message_json(message)["message"] or {}
+    body = message_document(message)["message"] or {}
     return {
         "external_ids": [_external_id(identifier) for identifier in profile.identifiers],
         "context": body.get("context", {}),

@@ -5,11 +5,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tabard.message.shown import message_document
 from tabard.message.types import CALL_TYPES, StoredMessage
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.errors import Refused
-from tabard.web.pages.shown import limit_of, message_json
+from tabard.web.pages.shown import limit_of
 from tabard.web.render import page
 from tabard.workspace.types import Source
 
@@ -46,7 +47,7 @@ def trace(request: Request) -> Json:
 
 def _rows(found: list[StoredMessage], sources: list[Source]) -> list[Json]:
     names = {source.id: source.name for source in sources}
-    return [message_json(message) | {"sourceName": names.get(message.source, message.source)} for message in found]
+    return [message_document(message) | {"sourceName": names.get(message.source, message.source)} for message in found]
 
 
 def messages_page(request: Request) -> Response:

@@ -24,7 +24,7 @@ def destinations(request: Request) -> Json:
         {
             "id": instance.id,
             "name": instance.name,
-            "slug": instance.slug,
+            "kind": instance.slug,
             "enabled": instance.enabled,
             "actions": [subscription.action for subscription in instance.subscriptions if subscription.enabled],
             "books": books.get(instance.id, {}),

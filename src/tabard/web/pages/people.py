@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tabard.identity.identifiers import anonymous, named
+from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms
 from tabard.storage.interface import Profile
 from tabard.web import auth
@@ -22,7 +23,6 @@ from tabard.web.pages.shown import (
     history_json,
     instant_of,
     limit_of,
-    message_json,
     place_of,
     profile_json,
     write_json,
@@ -87,7 +87,7 @@ def timeline(request: Request, profile: Profile, limit: int, before: int | None 
     """The profile's messages, newest first; `next` is the `before` of the next answer."""
     found = list(_readers(request).profiles.timeline(profile.canonical, limit, before))
     following = str(found[-1].position) if len(found) == limit else None
-    return {"messages": [message_json(message) for message in found], "next": following}
+    return {"messages": [message_document(message) for message in found], "next": following}
 
 
 def people_page(request: Request) -> Response:

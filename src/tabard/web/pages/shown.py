@@ -4,9 +4,8 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms, parse_instant
-from tabard.message.types import StoredMessage, position_text
+from tabard.message.types import position_text
 from tabard.storage.interface import Behind, Explanation, IdentityGraph, Profile, Reason, TraitHistory, TraitWrite
 from tabard.web.errors import Refused
 
@@ -50,11 +49,6 @@ def instant_of(request: Request, name: str) -> int | None:
     if instant is None:
         raise Refused("bad_request", f"{name} must be an ISO-8601 time or an epoch number, not {text!r}")
     return instant
-
-
-def message_json(message: StoredMessage) -> Json:
-    """A stored message with its position; an erased one says so and has no body."""
-    return message_document(message) | {"erased": not message.body}
 
 
 def profile_json(profile: Profile) -> Json:
