@@ -36,14 +36,11 @@ def import_(file: Path, source_name: str | None, data: Path, as_json: bool) -> i
         intake = LogIntake(installation, settings, source, SystemClock())
     else:
         intake = CollectorIntake(CollectorClient(local_url(settings, role), source.write_key))
-    try:
-        if str(file) == "-":
-            result = _run(sys.stdin.buffer, 0, intake, as_json=as_json)
-        else:
-            with file.open("rb") as lines:
-                result = _run(lines, file.stat().st_size, intake, as_json=as_json)
-    finally:
-        intake.close()
+    if str(file) == "-":
+        result = _run(sys.stdin.buffer, 0, intake, as_json=as_json)
+    else:
+        with file.open("rb") as lines:
+            result = _run(lines, file.stat().st_size, intake, as_json=as_json)
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:

@@ -1,5 +1,6 @@
 """Backfill: lines of a file as messages, through the running collector, or straight into the admin partition."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
@@ -63,7 +64,6 @@ class Intake(Protocol):
     """Where a batch of calls goes."""
 
     def take(self, bodies: list[bytes]) -> Taken: ...
-    def close(self) -> None: ...
 
 
 def import_batch(batch: list[Line], intake: Intake, result: Result) -> None:
@@ -128,15 +128,14 @@ class CollectorIntake:
         rejected = int(answer.document.get("rejected", 0)) if answer.status == _OK else len(bodies)
         return Taken(rejected, [(each["index"], each["code"], each["message"]) for each in errors])
 
-    def close(self) -> None:
-        """Nothing to close."""
-
 
 class LogIntake:
-    """The admin partition of the log, while no collector runs: the same acceptance, the same records."""
+    """The admin partition of the log, while no collector runs: the same acceptance, the same records.
+
+    It holds the partition for a batch at a time, so that controls and a server that starts find it free in between.
+    """
 
     def __init__(self, installation: Installation, settings: Settings, source: Source, clock: Clock) -> None:
-        """Takes the partition's lock. Raises `LogUnavailable`."""
         self._clock = clock
         self._source = source
         self._limits = Limits(
@@ -145,8 +144,8 @@ class LogIntake:
             batch_items_max=settings.batch_items_max,
             json_depth_max=settings.json_depth_max,
         )
-        options = LogOptions(disk_floor_bytes=settings.disk_floor_bytes, lock_wait_s=LOCK_WAIT_S)
-        self._log = SqliteLogWriter(installation.log, ADMIN_PARTITION, options, clock)
+        self._log = installation.log
+        self._options = LogOptions(disk_floor_bytes=settings.disk_floor_bytes, lock_wait_s=LOCK_WAIT_S)
 
     def take(self, bodies: list[bytes]) -> Taken:
         """See `Intake`. Raises `LogUnavailable`."""
@@ -161,10 +160,7 @@ class LogIntake:
         )
         accepted = accept(parcel, sender, self._limits, self._clock.new_id)
         if accepted.values:
-            self._log.append(accepted.values)
+            with contextlib.closing(SqliteLogWriter(self._log, ADMIN_PARTITION, self._options, self._clock)) as log:
+                log.append(accepted.values)
         refusals = [each.rejection for each in accepted.refused]
         return Taken(len(refusals), [(each.index or 0, each.reason.value, each.message) for each in refusals])
-
-    def close(self) -> None:
-        """Lets go of the partition."""
-        self._log.close()
