@@ -28,6 +28,12 @@ class Breaker:
 
     While it is open the cursor stands still and nothing is parked. One message at a time is tried as a probe, after
     5 s at first, then at doubled distances up to 5 minutes. Its success closes the breaker.
+
+    A destination that answers, but refuses what it is sent, may be well and the messages bad. So each time one is
+    refused while it is open, the destination's test is asked (`asks_test`, `tested`): if it passes, the refused
+    messages die (`is_well`). Unless it fails, a probe is up to 20 messages that were never tried, one after another.
+
+    good_at: when the destination last took something.
     """
 
     why: Why | None = None
@@ -35,8 +41,13 @@ class Breaker:
     opened_at: int = 0
     probe_at: int = 0
     probing: bool = False
+    is_well: bool = False
+    good_at: int = 0
     _suspected_at: int = 0
     _probe_wait: int = PROBE_FIRST_MS
+    _refused: bool = False
+    _fails_test: bool = False
+    _more: int = 0
     _subjects: set[object] = field(default_factory=set)
     _requests: set[object] = field(default_factory=set)
 
@@ -53,46 +64,74 @@ class Breaker:
         """A request goes out; while open it is the probe."""
         self.probing = self.why is not None
 
-    def succeeded(self) -> bool:
+    def succeeded(self, now_ms: int) -> bool:
         """An item was taken; whether this closed the breaker."""
         self._subjects.clear()
         self._requests.clear()
         closed = self.why is not None
         self.why, self.reason, self.probing, self._probe_wait = None, "", False, PROBE_FIRST_MS
+        self._refused = self._fails_test = self.is_well = False
+        self.good_at = now_ms
         return closed
 
-    def failed(self, subject: object, request: object, reason: str, now_ms: int) -> bool:
-        """An item was refused or got no answer; whether this opened the breaker."""
+    def failed(
+        self, subject: object, request: object, reason: str, now_ms: int, *, refused: bool = False, is_new: bool = True
+    ) -> bool:
+        """An item got no good answer; whether this opened the breaker.
+
+        refused: the destination answered that it will never take it. is_new: it did not fail before the destination
+        last took something; what did proves nothing against the destination by failing again.
+        """
         if self.why is not None:
-            self._wait_longer(reason, now_ms)
+            self._probe_failed(reason, now_ms, refused=refused, is_new=is_new)
             return False
-        self._subjects.add(subject)
         self._requests.add(request)
+        if is_new:
+            self._subjects.add(subject)
         if len(self._subjects) < SUBJECTS_MAX or len(self._requests) < REQUESTS_MIN:
             return False
         self.open(Why.FAILURES, reason, now_ms)
+        self._refused = refused
         return True
 
     def suspects(self, now_ms: int) -> bool:
-        """Whether the destination's test should be asked now."""
-        due = not self.is_open and len(self._requests) >= SUSPECT_REQUESTS and now_ms - self._suspected_at >= SUSPECT_MS
+        """Whether the destination's test should be asked now: it may be at fault (closed), or well (open)."""
+        if self.is_open:
+            refused, self._refused = self._refused, False
+            return refused
+        due = len(self._requests) >= SUSPECT_REQUESTS and now_ms - self._suspected_at >= SUSPECT_MS
         if due:
             self._suspected_at = now_ms
         return due
+
+    def tested(self, now_ms: int, *, passed: bool) -> None:
+        """What the test said of an open breaker's destination that refuses messages."""
+        if not self.is_open:
+            return
+        if passed and not self.is_well:
+            self.probe_at, self._more = now_ms, SUBJECTS_MAX - 1
+        self.is_well, self._fails_test = passed, not passed
 
     def open(self, why: Why, reason: str, now_ms: int) -> None:
         """Opens at once: the credentials were refused, or the test fails."""
         if self.why is None:
             self.opened_at, self._probe_wait = now_ms, PROBE_FIRST_MS
             self.probe_at, self.probing = now_ms + self._probe_wait, False
+            self._more = SUBJECTS_MAX - 1
         self.why, self.reason = why, reason
+        self._fails_test = self._fails_test or why is not Why.FAILURES
 
     def probe_now(self, now_ms: int) -> None:
         """Lets the next probe go at once: the settings have changed."""
         self.probe_at = min(self.probe_at, now_ms)
 
-    def _wait_longer(self, reason: str, now_ms: int) -> None:
-        if self.probing:
-            self.probing, self.reason = False, reason
-            self._probe_wait = min(self._probe_wait * 2, PROBE_MAX_MS)
-            self.probe_at = now_ms + self._probe_wait
+    def _probe_failed(self, reason: str, now_ms: int, *, refused: bool, is_new: bool) -> None:
+        if not self.probing:
+            return
+        self.probing, self.reason = False, reason
+        if refused and is_new and self._more and not self._fails_test:
+            self._more -= 1
+            return
+        self._refused, self._more = refused, SUBJECTS_MAX - 1
+        self._probe_wait = min(self._probe_wait * 2, PROBE_MAX_MS)
+        self.probe_at = now_ms + self._probe_wait

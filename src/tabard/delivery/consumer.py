@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from tabard.delivery.breaker import Breaker, Why
+from tabard.delivery.breaker import SUBJECTS_MAX, Breaker, Why
 from tabard.delivery.compiled import Compiled
 from tabard.delivery.entry import Entry, Item, Phase, Unit, entry_of_item, entry_of_row
 from tabard.delivery.lanes import Lanes
@@ -82,7 +82,7 @@ class Consumer:
         self._numbers = count()
         self._to_load: list[Entry] = []
         self._changed: dict[int, Entry] = {}
-        self._good_at = 0
+        self._spared: dict[int, Entry] = {}
         self._ended = 0
         self._committing = 0
         self._restore(rows, now_ms)
@@ -95,9 +95,10 @@ class Consumer:
     # --- taking ---------------------------------------------------------------------------------------------------
 
     def room(self) -> int:
-        """How many more messages it wants. None while the breaker is open, but for one to probe with."""
+        """How many more messages it wants. While the breaker is open a few, to probe with, when none is untried."""
         if self.shared.breaker.is_open:
-            return 0 if self._window or self._rows else 1
+            full = len(self._window) >= 2 * self.shared.limits.in_flight_max
+            return 0 if full or not self._ready.is_empty() else SUBJECTS_MAX
         if len(self._rows) >= self.shared.limits.rows_max:
             return 0
         return max(0, self.shared.limits.in_flight_max - len(self._window) - self._committing)
@@ -128,7 +129,9 @@ class Consumer:
             self._relieve(first, now_ms)
 
     def _relieve(self, first: Entry, now_ms: int) -> None:
-        """Gives up the order behind a failing message when too many wait for it."""
+        """Gives up the order behind a failing message when too many wait for it; not while all may fail alike."""
+        if self.shared.breaker.is_open:
+            return
         if first.phase is Phase.FAILING and self._lanes.waiting_behind(first) > self.shared.limits.waiting_max:
             self._give_up_order(first, now_ms)
 
@@ -171,11 +174,12 @@ class Consumer:
     def wake_at(self, now_ms: int) -> float | None:
         """The moment (ms) at which `next_unit` may have something without any other event, None for never."""
         shared = self.shared
-        moments = [float(self._timers[0][0])] if self._timers else []
         if shared.breaker.is_open:
-            if not shared.breaker.probing and (self._rows or self._window):
-                moments.append(float(shared.breaker.probe_at))
-        elif shared.pace.has_room() and not self._ready.is_empty():
+            probe_at = max(shared.breaker.probe_at, now_ms + shared.pace.wait_s(now_ms / 1000) * 1000)
+            # A probe that is due already waits for something to be sent, or for an answer: that is an event.
+            return probe_at if probe_at > now_ms and not shared.breaker.probing else None
+        moments = [float(self._timers[0][0])] if self._timers else []
+        if shared.pace.has_room() and not self._ready.is_empty():
             held_ms = shared.pace.wait_s(now_ms / 1000) * 1000
             waits = self._ready.due_at(shared.compiled.options.batch_wait_s * 1000)
             if held_ms > 0 or waits is not None:
@@ -259,11 +263,18 @@ class Consumer:
             self.shared.pace.hold(now_ms / 1000 + outcome.retry_after_s)
             breaker.probing = False
         elif outcome.verdict in (Verdict.RETRY, Verdict.DEAD) and not outcome.blames_item:
-            breaker.failed(entry.subject, unit.number, outcome.reason, now_ms)
+            refused, is_new = outcome.verdict is Verdict.DEAD, not 0 < entry.since <= breaker.good_at
+            breaker.failed(entry.subject, unit.number, outcome.reason, now_ms, refused=refused, is_new=is_new)
 
     def _after(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
-        # While the breaker is open nobody knows whose fault a refusal is, so nothing dies of it.
-        spared = outcome.verdict is Verdict.DEAD and self.shared.breaker.is_open and not outcome.blames_item
+        # While the breaker is open nobody may know whose fault a refusal is: then nothing dies of it.
+        breaker = self.shared.breaker
+        is_unsure = breaker.is_open and not breaker.is_well
+        spared = outcome.verdict is Verdict.DEAD and is_unsure and not outcome.blames_item
+        if spared:
+            self._spared[entry.position] = entry
+        elif self._spared:
+            self._spared.pop(entry.position, None)
         if spared or outcome.verdict in (Verdict.RETRY, Verdict.CREDENTIALS):
             self._fail(entry, outcome, now_ms)
         else:
@@ -287,19 +298,35 @@ class Consumer:
         self._go_on(entry, now_ms)
 
     def _recovered(self, now_ms: int) -> None:
-        self._good_at = now_ms
-        breaker = self.shared.breaker
-        rested = now_ms - breaker.opened_at
-        if not breaker.succeeded():
-            return
+        opened_at = self.shared.breaker.opened_at
+        if self.shared.breaker.succeeded(now_ms):
+            self.resumed(opened_at, now_ms)
+
+    def reconfigured(self, now_ms: int) -> None:
+        """The configuration has changed: what is queued is planned by the new one."""
+        for entry in self._ready.drain():
+            self._try_again(entry, now_ms)
+
+    def resumed(self, opened_at: int, now_ms: int) -> None:
+        """The breaker, open since then, has closed: that time does not count, and what failed is tried at once."""
+        self._spared.clear()
         for entry in (*self._window, *self._rows.values()):
             if entry.since and entry.phase is not Phase.FINISHED:
-                entry.since += rested
+                entry.since = min(now_ms, entry.since + now_ms - opened_at)
                 if entry.has_row:
                     self._changed[entry.position] = entry
         for entry in self._window:
             if entry.phase is Phase.FAILING:
                 self._try_again(entry, now_ms)
+
+    def acquitted(self, now_ms: int) -> None:
+        """The destination's test passes: what it refused while the breaker was open dies of it."""
+        spared, self._spared = self._spared, {}
+        for entry in spared.values():
+            if entry.phase is Phase.FAILING:
+                self._note_dead(entry, entry.code, entry.reason)
+                entry.step += 1
+                self._go_on(entry, now_ms)
 
     def _fail(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         entry.attempts += 1
@@ -371,11 +398,14 @@ class Consumer:
         heapq.heappush(self._timers, (at, next(self._numbers), entry, for_order))
 
     def _fire_timers(self, now_ms: int) -> None:
+        if self.shared.breaker.is_open:
+            return
         while self._timers and self._timers[0][0] <= now_ms:
             _, _, entry, for_order = heapq.heappop(self._timers)
             if for_order:
-                if self.shared.breaker.is_open:
-                    self._wake(now_ms + self._order_patience_ms(), entry, for_order=True)
+                held_until = entry.since + self._order_patience_ms()
+                if held_until > now_ms:
+                    self._wake(held_until, entry, for_order=True)
                 elif entry.phase is not Phase.FINISHED and not entry.late and entry.ahead == 0:
                     self._give_up_order(entry, now_ms)
             elif entry.phase is Phase.FAILING and entry.due <= now_ms:
@@ -484,7 +514,7 @@ class Consumer:
             return False
         if entry.phase in (Phase.READY, Phase.BLOCKED):
             return entry.phase is Phase.BLOCKED
-        others_pass = self._good_at >= entry.stuck_at
+        others_pass = self.shared.breaker.good_at >= entry.stuck_at
         if entry.phase is Phase.FAILING and others_pass:
             return True
         return now_ms - entry.stuck_at >= (STUCK_MS if others_pass else QUIET_STUCK_MS)

@@ -96,10 +96,11 @@ class Outlet:
         """Goes on with a changed configuration; the next probe goes at once."""
         self.shared.compiled = compiled
         self.shared.pace.set_rates(compiled.rates())
-        self.try_now()
         for served in self.served:
             if served.consumer.needless:
                 served.consumer.needless.compiled = compiled
+            served.consumer.reconfigured(self._clock.now_ms())
+        self.try_now()
         self.wake()
 
     def try_now(self) -> None:
@@ -261,12 +262,14 @@ class Outlet:
         outcomes = await self._tried(consumer, unit) if unit.entries else []
         was_open = self.shared.breaker.is_open
         consumer.answered(unit, outcomes, self._clock.now_ms(), self._clock.monotonic_s() - began_s)
-        failed = [outcome for outcome in outcomes if outcome.verdict is not Verdict.DELIVERED]
-        if failed:
-            await self._suspect()
         self._say(was_open=was_open)
+        if was_open and not self.shared.breaker.is_open:
+            self._resume(consumer)
+        failed = [outcome for outcome in outcomes if outcome.verdict is not Verdict.DELIVERED]
         for outcome in failed:
             count("tabard_attempts_failed", destination=self.compiled.instance.id, code=outcome.code)
+        if failed:
+            await self._suspect()
 
     async def _tried(self, consumer: Consumer, unit: Unit) -> list[Outcome]:
         """The ends of the unit's items; what did not simply succeed is recorded, with the secrets it was sent with."""
@@ -293,14 +296,29 @@ class Outlet:
         ]
 
     async def _suspect(self) -> None:
-        """Asks the destination's test when one request after another fails; if it fails too, the destination rests."""
+        """Asks the destination's test whether it is at fault: then it rests. If not, what it refused meanwhile dies."""
         breaker, compiled = self.shared.breaker, self.compiled
-        if not breaker.suspects(self._clock.now_ms()):
+        if compiled.destination.test is None or not breaker.suspects(self._clock.now_ms()):
             return
+        was_open = breaker.is_open
         reason = await test_failure(compiled.destination, compiled.settings, self._send)
-        if reason and not breaker.is_open:
+        now_ms = self._clock.now_ms()
+        if was_open:
+            breaker.tested(now_ms, passed=not reason)
+            if breaker.is_well:
+                for served in self.served:
+                    served.consumer.acquitted(now_ms)
+        elif reason and not breaker.is_open:
             secrets = secret_texts(compiled.destination.settings, compiled.settings)
-            breaker.open(Why.TEST, redacted(reason, secrets), self._clock.now_ms())
+            breaker.open(Why.TEST, redacted(reason, secrets), now_ms)
+            self._say(was_open=False)
+
+    def _resume(self, first: Consumer) -> None:
+        """The consumer that closed the breaker has gone on; the others of the destination do too."""
+        for served in self.served:
+            if served.consumer is not first:
+                served.consumer.resumed(self.shared.breaker.opened_at, self._clock.now_ms())
+        self.make_room()
 
     def _say(self, *, was_open: bool) -> None:
         breaker, instance = self.shared.breaker, self.compiled.instance
@@ -308,7 +326,6 @@ class Outlet:
             logger().warning("delivery.destination.paused", destination=instance.name, why=breaker.why)
         elif was_open and not breaker.is_open:
             logger().info("delivery.destination.resumed", destination=instance.name)
-            self.make_room()
 
 
 async def _insisting(question: Callable[[], Awaitable[T]]) -> T:

@@ -82,6 +82,15 @@ class Ready:
         oldest = [each.entries[0][0].queued_at + wait_ms for each in self._batches.values() if each.entries]
         return min(oldest) if oldest and wait_ms else None
 
+    def drain(self) -> list[Entry]:
+        """Takes everything out of the queue, first come first."""
+        queued = [*self._singles, *(entry for batch in self._batches.values() for entry, _ in batch.entries)]
+        self._singles.clear()
+        for batch in self._batches.values():
+            batch.entries.clear()
+            batch.bytes = 0
+        return sorted(queued, key=lambda entry: entry.queued_at)
+
     def is_empty(self) -> bool:
         """Whether nothing is queued."""
         return not self._singles and not any(batch.entries for batch in self._batches.values())

@@ -198,6 +198,33 @@ async def test_refused_credentials_rest_the_destination_and_lose_nothing(tmp_pat
     assert requests <= 16
 
 
+async def test_what_waits_at_a_resting_destination_goes_by_the_corrected_mapping(tmp_path: Path) -> None:
+    async with FaultyDestination(status=401) as hook:
+        wrong = webhook(hook.url)
+        mapping = {"data": {"right": True, "messageId": {"@path": "$.messageId"}}}
+        right = msgspec.structs.replace(wrong.subscriptions[0], mapping=mapping)
+        workspace = MemoryWorkspace([wrong])
+        async with delivering(tmp_path, plain(50, people=50), workspace) as running:
+            await running.until(lambda: running.deliverer.outlets["d1"].shared.breaker.is_open)
+            hook.status = None
+            workspace.put(msgspec.structs.replace(wrong, version=2, subscriptions=(right,)))
+            await running.until_ended(50)
+    assert len(hook.message_ids) == 50
+    assert all(each.body["right"] for each in hook.taken if "messageId" in each.body)
+
+
+async def test_a_run_of_messages_that_a_healthy_destination_refuses_dies_and_the_rest_goes_on(tmp_path: Path) -> None:
+    bad = {f"m1-{offset}" for offset in range(40)}
+    async with FaultyDestination(bad=lambda message: message.get("messageId") in bad) as hook:
+        async with delivering(tmp_path, plain(50, people=50), MemoryWorkspace([webhook(hook.url)])) as running:
+            terms = await running.until_ended(50, timeout_s=30)
+            assert not running.deliverer.outlets["d1"].shared.breaker.is_open
+            await running.bookkeeping.check()
+            assert running.bookkeeping.differences == {}
+    assert terms == {"taken": 50, "delivered": 10, "dead": 40}
+    assert sorted(hook.message_ids) == [f"m1-{offset}" for offset in range(40, 50)]
+
+
 async def test_one_dead_destination_does_not_slow_nineteen_others(tmp_path: Path) -> None:
     number = 300
     messages = MemoryMessages().add(stored(offset) for offset in range(1))

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tabard.delivery.breaker import Breaker
+from tabard.delivery.breaker import Breaker, Why
 from tabard.delivery.compiled import compile_instance
 from tabard.delivery.consumer import Consumer, Limits, Shared
 from tabard.delivery.cursor import read_merged
@@ -37,7 +37,8 @@ class World:
     """The simulation. `odds`: outcome → probability. down: [from, until) ms in which nothing is taken.
 
     tick_ms: the longest time between two turns. stubborn: positions that never succeed.
-    unsure: attempts that arrived though they timed out.
+    unsure: attempts that arrived though they timed out. test_passes: what the destination's own test says; None: it
+    has none. sent: requests.
     """
 
     messages: MemoryMessages
@@ -54,6 +55,8 @@ class World:
     crashes: int = 0
     under_way: list[tuple[int, int, Unit, list[Outcome]]] = field(default_factory=list)
     rows_max: int = 0
+    test_passes: bool | None = None
+    sent: int = 0
     stubborn: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -104,6 +107,19 @@ class World:
             self.under_way.remove(answer)
             _, began, unit, outcomes = answer
             self.consumer.answered(unit, outcomes, self.now_ms, (self.now_ms - began) / 1000)
+            self._suspect()
+
+    def _suspect(self) -> None:
+        """What an outlet does: asks the test of a destination at fault, or refusing while it rests."""
+        breaker = self.consumer.shared.breaker
+        if self.test_passes is None or not breaker.suspects(self.now_ms):
+            return
+        if breaker.is_open:
+            breaker.tested(self.now_ms, passed=self.test_passes)
+            if breaker.is_well:
+                self.consumer.acquitted(self.now_ms)
+        elif not self.test_passes:
+            breaker.open(Why.TEST, "the test failed", self.now_ms)
 
     def commit(self) -> None:
         """What the consumer did goes to disk."""
@@ -119,9 +135,13 @@ class World:
         return caught_up and self.consumer.holds() == (0, 0)
 
     def run(self, *, crash_odds: float = 0.0, turns_max: int = 30_000) -> None:
-        """Turns until it is over; a crash may follow any turn, before or after a commit."""
+        """Turns until it is over; a crash may follow any turn, before or after a commit.
+
+        After a thousand turns the test passes: a destination that refuses all that is left would be right to rest.
+        """
         for turn in range(turns_max):
             self.turn()
+            self.test_passes = True if turn == 1_000 else self.test_passes
             if self.die.random() < crash_odds and turn < 500:
                 self.crash()
             if turn % 3 == 0:
@@ -134,6 +154,7 @@ class World:
         lanes = [key for _, _, other, _ in self.under_way for entry in other.entries for key in _lanes(entry)]
         mine = [key for entry in unit.entries for key in _lanes(entry)]
         assert len({*lanes, *mine}) == len(lanes) + len(mine), "two of one identifier are under way at once"
+        self.sent += 1
         outcomes = [self.outcome(entry.position) for entry in unit.entries]
         for entry, outcome in zip(unit.entries, outcomes, strict=True):
             if outcome.verdict is Verdict.DELIVERED or (outcome is TIMEOUT and self.die.random() < 0.5):

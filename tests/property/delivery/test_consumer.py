@@ -2,15 +2,18 @@
 
 import random
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabard.delivery.books import check_books, check_range
 from tabard.delivery.consumer import Limits
 from tabard.delivery.lanes import lane_key
+from tabard.delivery.outcome import Outcome
 from tabard.message.types import StoredMessage
 from tabard.storage.deliveries import RowState
 from tests.integration.delivery.stored import MemoryMessages, stored
@@ -18,7 +21,7 @@ from tests.property.delivery.simulated import BUSY, REFUSED, RETRY, TIMEOUT, Wor
 
 ODDS = st.fixed_dictionaries(
     {RETRY: st.sampled_from([0.0, 0.1, 0.4]), TIMEOUT: st.sampled_from([0.0, 0.1]), BUSY: st.sampled_from([0.0, 0.05]),
-     REFUSED: st.sampled_from([0.0, 0.1])}
+     REFUSED: st.sampled_from([0.0, 0.1, 0.9])}
 )  # fmt: skip
 
 
@@ -58,8 +61,11 @@ def identifiers(message: StoredMessage) -> set[int]:
 @given(
     seed=st.integers(0, 1 << 30), odds=ODDS, people=st.sampled_from([1, 3, 30]), crash_odds=st.sampled_from([0, 0.02]),
     outage=st.sampled_from([(0, 0), (1_000_200, 4_000_000)]), batch_size=st.sampled_from([1, 5]),
+    test_passes=st.sampled_from([None, True, False]),
 )  # fmt: skip
-def test_nothing_is_skipped_order_holds_and_books_balance(seed, odds, people, crash_odds, outage, batch_size) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_is_skipped_order_holds_and_books_balance(  # type: ignore[no-untyped-def]
+    seed, odds, people, crash_odds, outage, batch_size, test_passes
+) -> None:
     die = random.Random(seed)
     made = crowd(die, die.randint(1, 120), people, die.randint(1, 3))
     dead = {each.position for each in made if die.random() < 0.03}
@@ -67,7 +73,7 @@ def test_nothing_is_skipped_order_holds_and_books_balance(seed, odds, people, cr
     with tempfile.TemporaryDirectory() as folder:
         world = World(
             messages, fast_store(Path(folder) / "d.db"), die, odds=odds, down=outage,
-            options={"batch_size": batch_size}, tick_ms=1_000 if outage[1] else 50,
+            options={"batch_size": batch_size}, tick_ms=1_000 if outage[1] else 50, test_passes=test_passes,
         )  # fmt: skip
         world.run(crash_odds=crash_odds)
         dead_letters = {row.position for row in world.store.dead_letters("d1", 1_000)}
@@ -156,4 +162,95 @@ def test_more_than_a_thousand_waiting_release_the_head(tmp_path: Path) -> None:
         world.turn()
         world.commit()
     assert len(set(world.arrived)) == 239
+    world.store.close()
+
+
+@dataclass
+class Refusing(World):
+    """A world in which some messages always end alike; with `everything`, all do."""
+
+    bad: dict[int, Outcome] = field(default_factory=dict)
+    everything: Outcome | None = None
+
+    def outcome(self, position: int) -> Outcome:
+        return self.everything or self.bad.get(position) or super().outcome(position)
+
+    def pass_s(self, seconds: float) -> None:
+        """So much time passes."""
+        until_ms = self.now_ms + seconds * 1000
+        while self.now_ms < until_ms:
+            self.turn()
+            self.commit()
+
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        return len(self.store.dead_letters("d1", 2_000))
+
+
+def bad_then_good(folder: Path, bad: Outcome, *, test_passes: bool | None = None) -> Refusing:
+    """A world of forty bad messages of as many people, sent until it rests, and a thousand good ones after them."""
+    messages = MemoryMessages().add(stored(offset, received_at=1_000) for offset in range(40))
+    world = Refusing(
+        messages, fast_store(folder / "d.db"), random.Random(1), test_passes=test_passes, tick_ms=10_000,
+        limits=Limits(in_flight_max=100), bad=dict.fromkeys((each.position for each in messages.messages[1]), bad),
+    )  # fmt: skip
+    while not world.consumer.shared.breaker.is_open:
+        world.turn()
+    messages.add(stored(offset, received_at=1_000) for offset in range(40, 1_040))
+    return world
+
+
+@pytest.mark.parametrize(("test_passes", "seconds"), [(True, 30), (None, 60)])
+def test_a_run_of_messages_that_a_healthy_destination_refuses_does_not_stop_it(
+    tmp_path: Path, test_passes: bool | None, seconds: int
+) -> None:
+    world = bad_then_good(tmp_path, REFUSED, test_passes=test_passes)
+    world.pass_s(seconds)
+    assert world.is_over()
+    assert (len(world.arrived), world.dead()) == (1_000, 40)
+    assert check_books("d1", world.store.balance("d1")) is None
+    world.store.close()
+
+
+def test_a_run_of_messages_at_which_a_destination_breaks_does_not_stop_it_for_ever(tmp_path: Path) -> None:
+    world = bad_then_good(tmp_path, RETRY)
+    world.pass_s(3 * 3_600)
+    assert sorted(world.arrived) == [stored(offset).position for offset in range(40, 1_040)]
+    assert not world.consumer.shared.breaker.is_open
+    assert world.dead() == 0
+    world.pass_s(5 * 86_400)
+    assert world.dead() == 40
+    world.store.close()
+
+
+@pytest.mark.parametrize(("test_passes", "a_probe"), [(None, 20), (False, 1)])
+def test_a_destination_that_refuses_everything_rests_and_keeps_its_messages(
+    tmp_path: Path, test_passes: bool | None, a_probe: int
+) -> None:
+    world = bad_then_good(tmp_path, REFUSED, test_passes=test_passes)
+    world.everything = REFUSED
+    world.pass_s(3_600)
+    sent = world.sent
+    world.pass_s(3_600)
+    assert world.sent - sent <= 13 * a_probe
+    world.pass_s(86_400)
+    held = world.consumer.holds()
+    assert held[0] <= 2 * world.limits.in_flight_max + 20
+    assert held[1] == 0
+    world.everything, world.bad = None, {}
+    world.pass_s(600)
+    assert world.is_over()
+    assert world.dead() < 20
+    assert len(world.arrived) == 1_040 - world.dead()
+    world.store.close()
+
+
+def test_a_destination_that_refuses_everything_but_its_test_gives_up_twenty_messages_a_probe(tmp_path: Path) -> None:
+    world = bad_then_good(tmp_path, REFUSED, test_passes=True)
+    world.everything = REFUSED
+    world.pass_s(3_600)
+    before = world.dead()
+    assert before < 20 * (1 + 7 + 12)
+    world.pass_s(3_600)
+    assert 11 * 20 <= world.dead() - before <= 13 * 20
     world.store.close()

@@ -53,7 +53,7 @@ def test_the_strictest_rate_and_the_destination_s_own_wish_hold() -> None:
 def test_twenty_different_subjects_in_a_row_open_the_breaker_and_one_alone_never_does() -> None:
     breaker = Breaker()
     assert not any(breaker.failed("the same", request, "500", 0) for request in range(100))
-    assert breaker.succeeded() is False
+    assert breaker.succeeded(0) is False
     assert [breaker.failed(subject, subject, "500", 0) for subject in range(20)] == [False] * 19 + [True]
     assert (breaker.why, breaker.is_open) == (Why.FAILURES, True)
 
@@ -71,7 +71,7 @@ def test_an_open_breaker_lets_one_probe_through_at_growing_distances_of_at_most_
         breaker.failed("x", 1, "401", now)
     assert distances[:3] == [5_000, 10_000, 20_000]
     assert distances[-1] == PROBE_MAX_MS
-    assert breaker.succeeded() is True
+    assert breaker.succeeded(0) is True
     assert breaker.may_send(now)
 
 
