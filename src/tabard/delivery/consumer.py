@@ -21,7 +21,7 @@ from tabard.delivery.pace import Pace
 from tabard.delivery.ready import Ready
 from tabard.delivery.retry import wait_s
 from tabard.delivery.route import Filter, refusal
-from tabard.destinations.kit.plan import Invalid
+from tabard.destinations.kit.plan import Invalid, Planned
 from tabard.message.types import offset_of, partition_of
 from tabard.storage.deliveries import Attempt, Commit, Row, RowState, Term
 
@@ -54,10 +54,11 @@ class Shared:
     pace: Pace
     limits: Limits
     draw: Callable[[], float]
+    needless: Needless | None = None
 
 
 class Consumer:
-    """The state machine of one consumer. `accepts` narrows a replay down; a reason says why not."""
+    """The state machine of one consumer. `accepts`, of a replay only, narrows it down; a reason says why not."""
 
     def __init__(
         self,
@@ -66,12 +67,10 @@ class Consumer:
         rows: Sequence[Row],
         now_ms: int,
         *,
-        accepts: Callable[[Item], str] = lambda _item: "",
-        needless: Needless | None = None,
+        accepts: Callable[[Item], str] | None = None,
     ) -> None:
         self.id = ledger.consumer
         self.shared = shared
-        self.needless = needless
         self._accepts = accepts
         self._ledger = ledger
         self._lanes: Lanes[Entry] = Lanes()
@@ -112,7 +111,8 @@ class Consumer:
             if item.dead:
                 self._end(entry, item.term)
                 continue
-            reason = self._accepts(item) or refusal(compiled.route, entry.source, item.body)
+            left_out = self._accepts(item) if self._accepts else ""
+            reason = left_out or refusal(compiled.route, entry.source, item.body)
             if not reason:
                 entry.steps = compiled.steps(item.body, item.stored.trust, item.plans)
                 reason = None if entry.steps else compiled.refusal(item.body, item.stored.trust)
@@ -145,7 +145,7 @@ class Consumer:
             subscription_id, planned = entry.steps[entry.step]
             if isinstance(planned, Invalid):
                 self._note_dead(entry, "payload_invalid", f"{planned.subscription.name}: {planned.reason}")
-            elif self.needless and self.needless.is_unchanged(entry, subscription_id, planned):
+            elif self._is_needless(entry, subscription_id, planned):
                 entry.code = Filter.UNCHANGED
             else:
                 self._ready.add(entry, self.shared.compiled, now_ms)
@@ -284,8 +284,7 @@ class Consumer:
         subscription_id, planned = entry.steps[entry.step]
         if outcome.verdict is Verdict.DELIVERED:
             entry.done += (subscription_id,)
-            if self.needless and not isinstance(planned, Invalid):
-                self.needless.delivered(entry, subscription_id, planned, self._ledger)
+            self._learn(entry, subscription_id, planned)
         elif outcome.verdict is Verdict.FILTERED:
             self.shared.breaker.probing = False
             entry.code, entry.reason = outcome.code, outcome.reason
@@ -296,6 +295,19 @@ class Consumer:
             self._note_dead(entry, outcome.code, outcome.reason)
         entry.step += 1
         self._go_on(entry, now_ms)
+
+    def _is_needless(self, entry: Entry, subscription_id: str, planned: Planned) -> bool:
+        needless = self.shared.needless
+        return needless is not None and self._accepts is None and needless.is_unchanged(entry, subscription_id, planned)
+
+    def _learn(self, entry: Entry, subscription_id: str, planned: Planned | Invalid) -> None:
+        needless = self.shared.needless
+        if needless is None or isinstance(planned, Invalid):
+            return
+        if self._accepts is None:
+            needless.delivered(entry, subscription_id, planned)
+        else:
+            needless.forget(entry)
 
     def _recovered(self, now_ms: int) -> None:
         opened_at = self.shared.breaker.opened_at
@@ -358,8 +370,8 @@ class Consumer:
     def _note_dead(self, entry: Entry, code: str, reason: str) -> None:
         entry.is_dead = True
         entry.code, entry.reason = code, reason
-        if self.needless:
-            self.needless.forget(entry, self._ledger)
+        if self.shared.needless:
+            self.shared.needless.forget(entry)
 
     def _settle(self, entry: Entry, now_ms: int) -> None:
         """Ends an entry all of whose steps are done: dead if any step is, delivered if any did, else filtered."""

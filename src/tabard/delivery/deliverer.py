@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -253,12 +254,10 @@ class Deliverer:
         ledger = Ledger(state.id, state.log_id, state.offsets)
         if accepts is not None:
             return Consumer(ledger, shared, rows, self.now_ms(), accepts=accepts)
-        needless = None
         if shared.compiled.options.no_needless_calls:
-            needless = Needless(
-                shared.compiled, lambda subjects: self.in_store(self.deps.deliveries.hashes, state.id, subjects)
-            )
-        return Consumer(ledger, shared, rows, self.now_ms(), needless=needless)
+            hashes = partial(self.in_store, self.deps.deliveries.hashes, state.id)
+            shared.needless = Needless(shared.compiled, hashes, ledger)
+        return Consumer(ledger, shared, rows, self.now_ms())
 
     async def start_replay(self, state: ConsumerState) -> None:
         """Begins a replay, kept in the store first."""

@@ -64,7 +64,7 @@ class Erasures:
             if self._stop.is_set():
                 return
             outcome = await outlet.erase(subjects_of(erasure.people))
-            await self._ended(erasure, outcome)
+            await self._ended(outlet, erasure, outcome)
             if outcome.verdict in (Verdict.RETRY, Verdict.CREDENTIALS):
                 return
 
@@ -98,10 +98,13 @@ class Erasures:
             due=now_ms + int(self._deliverer.deps.settings.delivery_timeout_s * 1000) + FRESH_MS,
         )
 
-    async def _ended(self, erasure: Erasure, outcome: Outcome) -> None:
+    async def _ended(self, outlet: Outlet, erasure: Erasure, outcome: Outcome) -> None:
         deps, now_ms = self._deliverer.deps, self._deliverer.now_ms()
         patience_ms = deps.settings.delivery_patience_s * 1000
         ended = after(erasure, outcome, now_ms, patience_ms=patience_ms, fraction=deps.draw())
+        if ended.state is ErasureState.DONE and outlet.shared.needless:
+            outlet.shared.needless.forget_people(erasure.people)
+            await self._deliverer.commit()
         await self._deliverer.in_store(self._deliveries.put_erasures, [ended])
         count("tabard_erasures", destination=erasure.destination, outcome=str(outcome.verdict))
         if ended.state is ErasureState.FAILED:

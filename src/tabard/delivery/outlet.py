@@ -16,8 +16,9 @@ from tabard.delivery.attempt import Recording, attempt, credentials_refused, era
 from tabard.delivery.breaker import Why
 from tabard.delivery.compiled import Compiled
 from tabard.delivery.consumer import Consumer, Shared
-from tabard.delivery.entry import Unit
+from tabard.delivery.entry import Item, Unit
 from tabard.delivery.feed import CHUNK, Feed, Seat
+from tabard.delivery.needless import Needless
 from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
 from tabard.delivery.pace import Bucket
 from tabard.delivery.record import attempts_of, redacted, secret_texts, without_secrets
@@ -96,9 +97,9 @@ class Outlet:
         """Goes on with a changed configuration; the next probe goes at once."""
         self.shared.compiled = compiled
         self.shared.pace.set_rates(compiled.rates())
+        if self.shared.needless:
+            self.shared.needless.compiled = compiled
         for served in self.served:
-            if served.consumer.needless:
-                served.consumer.needless.compiled = compiled
             served.consumer.reconfigured(self._clock.now_ms())
         self.try_now()
         self.wake()
@@ -167,8 +168,8 @@ class Outlet:
                 )
                 items = [item for item in items if item.offset < end.get(item.partition, 0)]
             if items:
-                if served.consumer.needless:
-                    await self._learn(served.consumer, items)
+                if self.shared.needless and served.end is None:
+                    await self._learn(self.shared.needless, items)
                 if served.selection:
                     await _insisting(partial(served.selection.learn, items))
                 served.consumer.take(items, self._clock.now_ms())
@@ -178,10 +179,9 @@ class Outlet:
             else:
                 await _wait(served.more, IDLE_S)
 
-    async def _learn(self, consumer: Consumer, items: Any) -> None:
-        needless = consumer.needless
-        unknown = needless.unknown(items) if needless else set()
-        if needless and unknown:
+    async def _learn(self, needless: Needless, items: Sequence[Item]) -> None:
+        unknown = needless.unknown(items)
+        if unknown:
             needless.learn(unknown, await _insisting(partial(needless.look_up, unknown)))
 
     async def _load_wanted(self, served: Served) -> None:
