@@ -15,13 +15,14 @@ from tabard.commands.role_options import settings_of, settings_options
 from tabard.compose.exclusive import exclusive
 from tabard.compose.first_start import Opened, open_or_make
 from tabard.compose.listening import reserved
+from tabard.compose.role_process import drain_s
 from tabard.compose.supervisor import Role, Supervisor
 from tabard.settings import Settings, collector_url
 from tabard.storage.sqlite.installation import Installation, write_secret
 from tabard.telemetry import logging
 
-ORPHANS_S: Final = 20.0
-"""How long to wait for the roles of a killed `tabard serve` to drain and let go of ports and files."""
+_MARGIN_S: Final = 5.0
+"""How much longer than they may drain to wait for the roles of a killed `tabard serve` to let go of everything."""
 
 
 @click.command(
@@ -41,7 +42,7 @@ def serve(**options: Any) -> None:
     _apply(options["config"], settings)
     run = opened.installation.run
     with (
-        exclusive(run / "serve.lock", "`tabard serve`", orphans_s=ORPHANS_S) as lock,
+        exclusive(run / "serve.lock", "`tabard serve`", orphans_s=drain_s(settings) + _MARGIN_S) as lock,
         reserved(settings.collect) as collect,
         reserved(settings.web) as web,
     ):
@@ -54,6 +55,7 @@ def serve(**options: Any) -> None:
             run,
             lock=lock,
             hung_after_s=settings.role_hung_s,
+            stop_s=drain_s(settings),
             on_ready=lambda: _announce_to_reader(settings, opened, asked_json=bool(options["log_json"])),
         ).run()
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tabard.delivery.compiled import Compiled, withheld
-from tabard.delivery.record import secret_texts, shown_request
+from tabard.delivery.record import secrets_of, shown_request
 from tabard.delivery.route import refusal, untrusted
 from tabard.destinations.preview import Preview, Refusal, Summary, preview, summarize
 from tabard.identity.identifiers import anonymous, named
@@ -59,7 +59,7 @@ def preview_many(compiled: Compiled, asked: Sequence[Asked], now: datetime) -> S
 
 def without_secrets(previews: Sequence[Preview], compiled: Compiled) -> list[Preview]:
     """The previews as an instance's are shown: sealed settings and headers that hold credentials cut out."""
-    secrets = secret_texts(compiled.destination.settings, compiled.settings)
+    secrets = secrets_of(compiled.destination.settings, compiled.settings)
     return [
         replace(each, requests=tuple(shown_request(request, secrets) for request in each.requests)) for each in previews
     ]

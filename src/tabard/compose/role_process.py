@@ -21,8 +21,8 @@ from tabard.telemetry import logging, metrics
 SUPERVISED: Final = "SUPERVISED_BY_TABARD"
 """Environment variable of a role whose standard input is a pipe that its supervisor holds open."""
 
-ORPHAN_S: Final = 15.0
-"""How long a role that lost its supervisor may take to drain before it kills itself."""
+_DRAIN_S: Final = 5.0
+"""What draining takes beside requests to destinations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class RoleProcess:
 def begin_role(settings: Settings, name: str) -> RoleProcess:
     """Sets this process up as a role; makes the installation where there is none."""
     if os.environ.pop(SUPERVISED, ""):
-        threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
+        threading.Thread(target=_end_with_supervisor, args=(drain_s(settings),), name="supervisor", daemon=True).start()
     logging.configure(as_json=settings.log_json, level=settings.log_level, role=name)
     clock = SystemClock()
     installation = open_or_make(Path(settings.data), os.environ, clock).installation
@@ -77,12 +77,17 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _end_with_supervisor() -> None:
+def drain_s(settings: Settings) -> float:
+    """How long a role may take to drain before it is killed: an erasure that is under way, then deliveries."""
+    return max(15.0, 2 * settings.delivery_timeout_s + _DRAIN_S)
+
+
+def _end_with_supervisor(grace_s: float) -> None:
     """Ends this process when its supervisor is gone, however that ended: then nobody holds the pipe any more."""
     while os.read(0, 64):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(ORPHAN_S)
+    time.sleep(grace_s)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

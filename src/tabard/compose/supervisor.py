@@ -25,9 +25,6 @@ from tabard.telemetry.logging import logger
 READY_S: Final = 15.0
 """After so long the start counts as done, even where a role is not up: what is to be shown must be shown."""
 
-STOP_S: Final = 15.0
-"""How long a role may take to drain before it is killed."""
-
 _MALLOC: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """glibc would keep an arena a thread, and what a large batch once took: a tenth of a role's memory, measured."""
 
@@ -58,12 +55,21 @@ class Supervisor:
     """
 
     def __init__(
-        self, roles: Sequence[Role], run: Path, *, lock: int, hung_after_s: float, on_ready: Callable[[], None]
+        self,
+        roles: Sequence[Role],
+        run: Path,
+        *,
+        lock: int,
+        hung_after_s: float,
+        stop_s: float,
+        on_ready: Callable[[], None],
     ) -> None:
+        """`stop_s`: how long a role may take to drain before it is killed."""
         self._children = [_Child(role) for role in roles]
         self._run = run
         self._lock = lock
         self._hung_after_s = hung_after_s
+        self._stop_s = stop_s
         self._on_ready: Callable[[], None] | None = on_ready
         self._stopping = False
         self._began_s = time.monotonic()
@@ -151,9 +157,9 @@ class Supervisor:
                 continue
             process.terminate()
             try:
-                process.wait(STOP_S)
+                process.wait(self._stop_s)
             except subprocess.TimeoutExpired:
-                logger().error("supervisor.role.killed", role_name=child.role.name, waited_s=STOP_S)
+                logger().error("supervisor.role.killed", role_name=child.role.name, waited_s=self._stop_s)
                 process.kill()
                 process.wait()
             _close_pipe(process)

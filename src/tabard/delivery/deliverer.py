@@ -31,7 +31,7 @@ from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
 from tabard.message.traits import parse_instant
 from tabard.settings import Settings
-from tabard.storage.deliveries import Commit, ConsumerKind, ConsumerState, DeliveryStore, Replay, Row, RowState
+from tabard.storage.deliveries import Commit, ConsumerKind, ConsumerState, DeliveryStore, Replay, Row, RowState, Term
 from tabard.storage.interface import MessageReader
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count
@@ -40,7 +40,9 @@ from tabard.workspace.types import DestinationInstance, WorkspaceReader
 COMMIT_S: Final = 0.05
 POLL_FIRST_S: Final = 0.02
 POLL_MAX_S: Final = 0.1
-CLOSE_GRACE_S: Final = 5.0
+CLOSE_GRACE_S: Final = 1.0
+"""How much longer than a request may take what is under way has to finish when it is to stop."""
+_ENDED: Final = frozenset({Term.DELIVERED, Term.FILTERED, Term.DEAD, Term.ERASED, Term.EXPIRED})
 _ROWS_PAGE: Final = 10_000
 _COMMIT_RETRY_S: Final = 1.0
 
@@ -80,6 +82,7 @@ class Deliverer:
         self.deps = deps
         self._stop = stop or asyncio.Event()
         self._given_up = False
+        self._grace_s = deps.settings.delivery_timeout_s + CLOSE_GRACE_S
         self.outlets: dict[str, Outlet] = {}
         self.unusable: dict[str, str] = {}
         self.committed_at = 0
@@ -107,7 +110,7 @@ class Deliverer:
         self._hurried.set()
         # Not cancelled: a commit that is under way in its thread must be heard of.
         await asyncio.gather(*self._tasks)
-        await asyncio.gather(*(outlet.close(CLOSE_GRACE_S) for outlet in self.outlets.values()))
+        await asyncio.gather(*(outlet.close(self._grace_s) for outlet in self.outlets.values()))
         await self.commit()
         for egress in self._egress.values():
             await egress.close()
@@ -191,7 +194,7 @@ class Deliverer:
 
     async def _remove(self, instance_id: str) -> None:
         outlet = self.outlets[instance_id]
-        await outlet.close(CLOSE_GRACE_S)
+        await outlet.close(self._grace_s)
         await self.commit()
         del self.outlets[instance_id]
         await self._egress.pop(instance_id).close()
@@ -370,5 +373,5 @@ def _count(commits: Iterable[Commit]) -> None:
         for each in commit.ranges:
             for terms in each.counts.values():
                 for term, number in terms.items():
-                    if number > 0 and term != "taken":
+                    if number > 0 and term in _ENDED:
                         count("tabard_deliveries", number, destination=commit.consumer, outcome=term)

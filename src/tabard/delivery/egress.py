@@ -27,7 +27,6 @@ IDLE_S: Final = 15.0
 ORIGINS_MAX: Final = 64
 """Of so many servers connections are kept, for an action that takes its URL from the message."""
 _METHOD_KEPT: Final = (307, 308)
-_CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
 _OUR_HEADERS: Final = frozenset(
     {"host", "user-agent", "accept-encoding", "content-length", "transfer-encoding", "connection", "expect", "upgrade"}
 )
@@ -92,10 +91,10 @@ class Egress:
                 answer = await self._once(request)
             except (OSError, BrokenAnswer) as error:
                 raise _no_answer(error, self._rules.timeout_s) from error
-            location = answer.headers.get("location")
-            if answer.status not in _METHOD_KEPT or not location:
+            url = followed(request.url, answer.headers.get("location", "")) if answer.status in _METHOD_KEPT else ""
+            if not url:
                 return answer
-            request = _redirected(request, location)
+            request = HttpRequest(request.method, url, request.headers, request.body)
         raise NoAnswer("redirects", f"more than {REDIRECTS_MAX} redirects")
 
     async def close(self) -> None:
@@ -233,12 +232,17 @@ def _bytes_of(request: HttpRequest, target: _Target) -> bytes:
     return f"{request.method} {target.head}\r\n{fields}".encode() + request.body
 
 
-def _redirected(request: HttpRequest, location: str) -> HttpRequest:
-    """The request to where the answer pointed; credentials do not follow to another origin."""
-    url = urljoin(request.url, location)
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise NoAnswer("broken_answer", "it redirects to something that is not http")
-    if urlsplit(url)[:2] == urlsplit(request.url)[:2]:
-        return HttpRequest(request.method, url, request.headers, request.body)
-    kept = {name: value for name, value in request.headers.items() if name.lower() not in _CREDENTIAL_HEADERS}
-    return HttpRequest(request.method, url, kept, request.body)
+def followed(url: str, location: str) -> str:
+    """Where a redirect is followed to, '' where it is not: to its own origin only, or its https on the usual ports.
+
+    Any header may be a credential, and the body is somebody's data: neither goes where the operator did not send it.
+    """
+    try:
+        target = urljoin(url, location)
+        old, new = urlsplit(url), urlsplit(target)
+        schemes, ports = (old.scheme, new.scheme), (old.port or _PORTS[old.scheme], new.port or _PORTS[new.scheme])
+    except (ValueError, KeyError):
+        return ""
+    is_same = schemes[0] == schemes[1] and ports[0] == ports[1]
+    is_its_https = schemes == ("http", "https") and ports == (80, 443)
+    return target if location and old.hostname == new.hostname and (is_same or is_its_https) else ""

@@ -21,7 +21,7 @@ from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.needless import Needless
 from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
 from tabard.delivery.pace import Bucket
-from tabard.delivery.record import attempts_of, redacted, secret_texts, without_secrets
+from tabard.delivery.record import attempts_of, redacted, secrets_of, without_secrets
 from tabard.delivery.replay import Selection
 from tabard.destinations.kit.destination import Subject
 from tabard.destinations.kit.request import Send
@@ -309,7 +309,7 @@ class Outlet:
                 for served in self.served:
                     served.consumer.acquitted(now_ms)
         elif reason and not breaker.is_open:
-            secrets = secret_texts(compiled.destination.settings, compiled.settings)
+            secrets = secrets_of(compiled.destination.settings, compiled.settings)
             breaker.open(Why.TEST, redacted(reason, secrets), now_ms)
             self._say(was_open=False)
 

@@ -1,6 +1,7 @@
 """How fast one destination is sent to: requests at once (adapted), requests a second (given), and waits it asked for.
 
-Shared by all consumers of the destination. Moments are seconds on a monotonic clock, handed in.
+Shared by all consumers of the destination. Moments are seconds of a wall clock, handed in; when it is put back, waits
+do not grow.
 """
 
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ class Bucket:
     def wait_s(self, now_s: float) -> float:
         """Seconds until one token is there, 0 if one is."""
         if self._at is not None:
-            self._tokens = min(self._size, self._tokens + (now_s - self._at) * self._per_s)
+            self._tokens = min(self._size, self._tokens + max(0.0, now_s - self._at) * self._per_s)
         self._at = now_s
         # A rest of rounding must not become a wait too short to advance a clock.
         return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._per_s
@@ -51,6 +52,7 @@ class Pace:
     held_until_s: float = 0.0
     _best_s: float = float("inf")
     _cut_at_s: float = -1.0
+    _seen_s: float = 0.0
 
     def set_rates(self, rates: Iterable[Rate]) -> None:
         """The limits by rate from now on, all of them holding."""
@@ -62,6 +64,10 @@ class Pace:
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until the rates and the destination's own wish allow the next request."""
+        back_s = self._seen_s - now_s
+        if back_s > 0 and self.held_until_s:
+            self.held_until_s = max(0.0, self.held_until_s - back_s)
+        self._seen_s = now_s
         held = self.held_until_s - now_s
         if not self.buckets:
             return held if held > 0 else 0.0

@@ -1,7 +1,7 @@
 """What is kept of attempts: request and answer as text, secrets cut out, bodies capped."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote_plus
 
@@ -17,6 +17,8 @@ BODY_BYTES_MAX: Final = 16 * 1024
 REASON_LENGTH_MAX: Final = 1_000
 REDACTED: Final = "[redacted]"
 _SECRET_MIN: Final = 4
+_VALUE_MIN: Final = 6
+"""Of a header: shorter ones (`true`, `prod`) stand in many bodies."""
 _WORD_MIN: Final = 8
 _SECRET_HEADERS: Final = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-tabard-signature"}
@@ -27,7 +29,7 @@ def without_secrets(outcomes: Sequence[Outcome], compiled: Compiled) -> list[Out
     """The outcomes with no secret in their reasons, which quote what destinations answered; reasons capped."""
     if not any(outcome.reason for outcome in outcomes):
         return list(outcomes)
-    secrets = secret_texts(compiled.destination.settings, compiled.settings)
+    secrets = secrets_of(compiled.destination.settings, compiled.settings)
     cleaned = {
         id(outcome): replace(outcome, reason=redacted(outcome.reason, secrets)[:REASON_LENGTH_MAX])
         for outcome in outcomes
@@ -46,7 +48,7 @@ def attempts_of(
     ]
     if not kept:
         return []
-    secrets = secret_texts(compiled.destination.settings, compiled.settings)
+    secrets = secrets_of(compiled.destination.settings, compiled.settings)
     request = "\n\n".join(_request_text(each, secrets) for each in exchanges)
     answer = "\n\n".join(_answer_text(each, secrets) for each in exchanges)
     return [
@@ -65,57 +67,78 @@ def attempts_of(
     ]
 
 
-def secret_texts(fields: Mapping[str, Field], settings: Mapping[str, Any]) -> list[str]:
-    """The texts that must not be kept: secret settings, whole (also as in a form), by line, and longer words."""
-    found: set[str] = set()
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What must not be kept of an instance's exchanges: texts, the longest first, and headers by lower-case name."""
+
+    texts: tuple[str, ...]
+    headers: frozenset[str]
+
+
+def secrets_of(fields: Mapping[str, Field], settings: Mapping[str, Any]) -> Secrets:
+    """The secret settings: whole (also as in a form), by line, longer words, and where a line is a header, its value.
+
+    Headers that are set so, and those that always carry secrets, are cut out however short their values are.
+    """
+    texts: set[str] = set()
+    headers = set(_SECRET_HEADERS)
     for name, field in fields.items():
         value = settings.get(name)
         if field.secret and isinstance(value, str):
-            found |= {
+            texts |= {
                 value,
                 quote_plus(value),
                 *value.splitlines(),
                 *(word for word in value.split() if len(word) >= _WORD_MIN),
             }
-    return sorted((text for text in found if len(text) >= _SECRET_MIN), key=len, reverse=True)
+            for line in value.splitlines():
+                header, colon, own = line.partition(":")
+                if colon and header.strip():
+                    headers.add(header.strip().lower())
+                    texts |= {own.strip()} if len(own.strip()) >= _VALUE_MIN else set()
+    longest_first = sorted((text for text in texts if len(text) >= _SECRET_MIN), key=len, reverse=True)
+    return Secrets(tuple(longest_first), frozenset(headers))
 
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
+def redacted(text: str, secrets: Secrets) -> str:
     """The text with every secret replaced."""
-    for secret in secrets:
+    for secret in secrets.texts:
         text = text.replace(secret, REDACTED)
     return text
 
 
-def shown_request(request: HttpRequest, secrets: Sequence[str]) -> HttpRequest:
+def shown_request(request: HttpRequest, secrets: Secrets) -> HttpRequest:
     """A request as it may be shown: the whole of it, secrets cut out."""
     headers = {
-        name: REDACTED if name.lower() in _SECRET_HEADERS else redacted(value, secrets)
+        name: REDACTED if name.lower() in secrets.headers else redacted(value, secrets)
         for name, value in request.headers.items()
     }
     body = redacted(request.body.decode("utf-8", errors="replace"), secrets).encode()
     return HttpRequest(request.method, redacted(request.url, secrets), headers, body)
 
 
-def _request_text(exchange: Exchange, secrets: Iterable[str]) -> str:
+def _request_text(exchange: Exchange, secrets: Secrets) -> str:
     request = exchange.request
-    head = f"{request.method} {request.url}\n{_headers(request.headers)}"
-    return redacted(f"{head}\n\n{_capped(request.body)}", secrets)
+    head = f"{request.method} {request.url}\n{_headers(request.headers, secrets)}"
+    return f"{redacted(head, secrets)}\n\n{_capped(request.body, secrets)}"
 
 
-def _answer_text(exchange: Exchange, secrets: Iterable[str]) -> str:
+def _answer_text(exchange: Exchange, secrets: Secrets) -> str:
     answer = exchange.answer
     if answer is None:
         return "no answer"
-    return redacted(f"{answer.status}\n{_headers(answer.headers)}\n\n{_capped(answer.body)}", secrets)
+    head = f"{answer.status}\n{_headers(answer.headers, secrets)}"
+    return f"{redacted(head, secrets)}\n\n{_capped(answer.body, secrets)}"
 
 
-def _headers(headers: Mapping[str, str]) -> str:
+def _headers(headers: Mapping[str, str], secrets: Secrets) -> str:
     return "\n".join(
-        f"{name}: {REDACTED if name.lower() in _SECRET_HEADERS else value}" for name, value in headers.items()
+        f"{name}: {REDACTED if name.lower() in secrets.headers else value}" for name, value in headers.items()
     )
 
 
-def _capped(body: bytes) -> str:
-    text = body[:BODY_BYTES_MAX].decode("utf-8", errors="replace")
-    return text if len(body) <= BODY_BYTES_MAX else f"{text}… ({len(body)} bytes in all)"
+def _capped(body: bytes, secrets: Secrets) -> str:
+    # Before the cut: half a secret at its edge would not be found any more.
+    clean = redacted(body.decode("utf-8", errors="replace"), secrets).encode()
+    text = clean[:BODY_BYTES_MAX].decode("utf-8", errors="ignore")
+    return text if len(clean) <= BODY_BYTES_MAX else f"{text}… ({len(body)} bytes in all)"

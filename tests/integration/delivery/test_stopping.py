@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tabard.delivery import deliverer
-from tabard.testing.faulty_destination import FaultyDestination
+from tabard.settings import Settings
+from tabard.testing.faulty_destination import Fault, FaultyDestination
 from tests.integration.delivery.running import delivering
 from tests.integration.delivery.stored import MemoryMessages, MemoryWorkspace, stored, webhook
 
@@ -34,6 +35,17 @@ async def test_it_stops_while_the_messages_cannot_be_read(tmp_path: Path) -> Non
             served.more.set()
             await asyncio.sleep(0.1)
         assert len(hook.taken) == 4
+
+
+async def test_what_is_under_way_is_waited_for_and_not_sent_again(tmp_path: Path) -> None:
+    settings = Settings(egress_private=True, delivery_timeout_s=4)
+    async with FaultyDestination(faults={Fault.LATE: 1.0}, slow_s=2) as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        async with delivering(tmp_path, five(), workspace, settings=settings) as running:
+            await running.until(lambda: len(hook.taken) == 5)
+        async with delivering(tmp_path, five(), workspace, settings=settings) as running:
+            await running.until_ended(5)
+    assert len(hook.taken) == 5
 
 
 async def test_it_stops_while_its_own_store_takes_no_commit_and_what_was_not_written_is_sent_again(

@@ -8,7 +8,7 @@ import pytest
 
 from tabard.delivery.addresses import is_refused, refused_host
 from tabard.delivery.connection import ANSWER_BYTES_MAX
-from tabard.delivery.egress import Egress, EgressRules, NoAnswer
+from tabard.delivery.egress import Egress, EgressRules, NoAnswer, followed
 from tabard.destinations.kit.request import HttpRequest
 from tabard.testing.faulty_destination import Fault, FaultyDestination
 
@@ -78,14 +78,15 @@ async def test_every_kind_of_no_answer_has_its_code(allowed: Egress, fault: Faul
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def serving(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that gives these answers in turn, the last of them for ever."""
     heads: list[bytes] = []
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n"))
         if b"POST" in heads[-1]:
             await reader.readexactly(2)
-        writer.write(answer)
+        writer.write(answers[min(len(heads), len(answers)) - 1])
         await writer.drain()
         writer.close()
 
@@ -103,15 +104,39 @@ async def test_a_huge_answer_is_cut(allowed: Egress) -> None:
     assert len(answer.body) == ANSWER_BYTES_MAX
 
 
-async def test_a_redirect_keeps_the_method_and_leaves_credentials_behind(allowed: Egress) -> None:
+async def test_a_redirect_is_followed_within_its_origin_with_all_headers(allowed: Egress) -> None:
+    first = b"HTTP/1.1 307 Go\r\nlocation: /there\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    async with serving(first, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") as (url, heads):
+        answer = await allowed(HttpRequest("POST", url, {"authorization": "Bearer t", "x-own": "1"}, b"{}"))
+    assert answer.status == 200
+    assert heads[1].startswith(b"POST /there ")
+    assert b"authorization: Bearer t" in heads[1]
+
+
+async def test_a_redirect_to_another_origin_is_an_answer_and_nothing_goes_there(allowed: Egress) -> None:
     async with serving(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") as (target, heads):
         first = f"HTTP/1.1 307 Go\r\nlocation: {target}/there\r\ncontent-length: 0\r\n\r\n"
         async with serving(first.encode()) as (url, _):
-            answer = await allowed(HttpRequest("POST", url, {"authorization": "Bearer t", "x-own": "1"}, b"{}"))
-    assert answer.status == 200
-    assert heads[0].startswith(b"POST /there ")
-    assert b"authorization" not in heads[0].lower()
-    assert b"x-own" in heads[0].lower()
+            answer = await allowed(HttpRequest("POST", url, {"x-api-key": "k"}, b"{}"))
+    assert (answer.status, heads) == (307, [])
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "is_followed"),
+    [
+        ("http://x/a", "https://x/b", True),
+        ("https://x/a", "https://x:443/b", True),
+        ("https://x/a", "http://x/b", False),
+        ("http://x/a", "http://x:81/b", False),
+        ("https://x/a", "https://x.y/b", False),
+        ("https://x/a", "ftp://x/b", False),
+        ("https://x/a", "https://x:no/b", False),
+        ("https://x/a", "https://[x/b", False),
+        ("http://x/a", "", False),
+    ],
+)
+def test_only_the_same_place_or_its_https_is_followed(url: str, location: str, is_followed: bool) -> None:
+    assert followed(url, location) == (location if is_followed else "")
 
 
 async def test_a_redirect_loop_ends(allowed: Egress) -> None:

@@ -50,6 +50,20 @@ def test_the_strictest_rate_and_the_destination_s_own_wish_hold() -> None:
     assert pace.wait_s(2.0) == 7.0
 
 
+def test_a_clock_that_is_put_back_makes_no_wait_longer() -> None:
+    pace = Pace()
+    pace.set_rates([Rate(1, 2.0)])
+    assert pace.wait_s(10_000.0) == 0
+    pace.began()
+    assert pace.wait_s(10_000.0) == 2.0
+    assert pace.wait_s(6_400.0) == 2.0
+    assert pace.wait_s(6_402.0) == 0
+    pace.hold(6_500.0)
+    assert pace.wait_s(6_410.0) == 90.0
+    assert pace.wait_s(2_810.0) == 90.0
+    assert pace.wait_s(2_900.0) == 0
+
+
 def test_twenty_different_subjects_in_a_row_open_the_breaker_and_one_alone_never_does() -> None:
     breaker = Breaker()
     assert not any(breaker.failed("the same", request, "500", 0) for request in range(100))

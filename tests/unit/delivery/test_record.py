@@ -1,5 +1,7 @@
 """What is kept of an exchange holds no secret and no more than it should."""
 
+import pytest
+
 from tabard.delivery.attempt import Exchange
 from tabard.delivery.compiled import compile_instance
 from tabard.delivery.entry import Item, Unit, entry_of_item
@@ -41,6 +43,20 @@ def test_secrets_are_cut_out_wherever_they_stand() -> None:
     assert not [secret for secret in ("top-secret", "k-12345678", "dXNlcjpwYXNz", "session=1") if secret in whole]
     assert text[1].startswith("POST http://x/?key=[redacted]\n")
     assert text[2].startswith("400\n")
+
+
+def test_a_header_that_is_set_as_a_secret_is_cut_out_however_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "headers", "X-Tok: abc123\nX-Pin: 77")
+    request = HttpRequest("POST", "http://x/", {"x-tok": "abc123", "x-pin": "77", "x-own": "shown"})
+    ((_, text, answer),) = recorded([FAILED], Exchange(request, HttpResponse(400, {}, b"abc123 is no token")))
+    assert text.splitlines()[1:4] == ["x-tok: [redacted]", "x-pin: [redacted]", "x-own: shown"]
+    assert answer.endswith("[redacted] is no token")
+
+
+def test_a_secret_across_the_end_of_what_is_kept_leaves_no_part_of_itself() -> None:
+    body = b"x" * (BODY_BYTES_MAX - 5) + b"top-secret" + b"x" * 100
+    ((_, request, _answer),) = recorded([FAILED], Exchange(HttpRequest("POST", "http://x/", {}, body)))
+    assert "top" not in request
 
 
 def test_bodies_are_capped() -> None:
