@@ -1,5 +1,7 @@
 """A collector on the embedded log."""
 
+import gc
+
 import uvloop
 
 from tabard.collector.app import Door
@@ -34,6 +36,8 @@ def run_collector(role: RoleProcess, partition: int) -> None:
         async with role.beating(address):
             await serve(door, sock)
 
+    # What is loaded lives as long as the process: without it a full collection no longer holds up answers.
+    gc.freeze()
     try:
         uvloop.run(work())
     finally:
