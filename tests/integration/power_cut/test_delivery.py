@@ -10,6 +10,7 @@ import pytest
 
 from tabard.delivery.books import check_books
 from tabard.message.types import offset_of
+from tabard.settings import Settings
 from tabard.storage.deliveries import ConsumerState, RowState
 from tabard.storage.sqlite import database as database_module
 from tabard.storage.sqlite import delivery as delivery_module
@@ -49,7 +50,9 @@ async def deliver(vfs: RecordingVfs, folder: Path) -> StepNoted:
     faults = {Fault.SERVER_ERROR: 0.03, Fault.RESET: 0.02}
     async with FaultyDestination(faults=faults, bad=_is_bad, taken=taken) as hook:
         workspace = MemoryWorkspace([webhook(hook.url)])
-        async with delivering(folder, messages, workspace) as running:
+        # A small window: many commits, so that the cuts fall between different ones.
+        small = Settings(egress_private=True, in_flight_max=50)
+        async with delivering(folder, messages, workspace, settings=small) as running:
             await running.until_ended(MESSAGES, timeout_s=20)
     return taken
 
