@@ -187,6 +187,25 @@ def test_a_fork_while_an_answer_is_being_read_does_not_hang_the_child(recorder: 
 
 
 @pytest.mark.e2e
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_child_that_gives_up_its_rights_keeps_its_calls(recorder: Recorder, spool_dir: Path) -> None:
+    code = """
+call("parent")
+if os.fork() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+    assert client.track("u", "child").success
+    left = client.flush(10)
+    os._exit(left)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+client.shutdown(10)
+"""
+    with tempfile.TemporaryDirectory() as temporary:  # pytest's own is closed to others
+        Path(temporary).chmod(0o777)
+        run(recorder, code, TMPDIR=temporary)
+    assert sorted(str(message["event"]) for message in recorder.messages) == ["child", "e"]
+
+
 def test_a_fork_of_the_memory_only_mode_does_not_send_twice(recorder: Recorder, spool_dir: Path) -> None:
     code = """
     client = Client("key", sys.argv[1], upload_interval=0.2, memory_only_can_lose=True)

@@ -160,6 +160,51 @@ def test_a_final_answer_is_never_tried_again_and_the_messages_are_set_aside(
     assert str(refused["messageId"]) in kept.read_text()
 
 
+def test_a_413_halves_the_batch_until_it_is_taken(make_client: Make, recorder: Recorder) -> None:
+    """A proxy in front may take less than a collector does."""
+    recorder.stop()
+    client = make_client()
+    sent = [client.track("u1", "e", {"text": "x" * 1_000}).message["messageId"] for _ in range(400)]
+    recorder.reply = lambda _: Reply(413 if len(recorder.calls[-1].raw) > 100_000 else 200)
+    recorder.start()
+    assert client.flush(10) == 0
+    assert recorder.ids == sent
+    assert client.counts().dropped == {}
+    assert sum(len(call.raw) > 100_000 for call in recorder.calls) <= 4, "later batches stay small"
+
+
+def test_a_single_message_answered_413_is_refused(make_client: Make, recorder: Recorder) -> None:
+    client = make_client()
+    recorder.reply = lambda _: Reply(413)
+    client.track("u1", "a")
+    client.track("u1", "b")
+    assert client.flush(5) == 0
+    assert client.counts().dropped == {DropReason.REFUSED: 2}
+
+
+def test_what_is_refused_and_finds_no_room_aside_is_counted_and_logged(
+    make_client: Make, recorder: Recorder, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a key is revoked for a while under a long backlog."""
+    recorder.stop()
+    client = make_client(spool_bytes_max=100_000)
+    for _ in range(300):
+        client.track("u1", "e")
+    recorder.reply = lambda _: Reply(403)
+    recorder.start()
+    assert client.flush(10) == 0
+    assert client.counts().not_set_aside == 0
+    (kept,) = spool_dir.glob("*/set-aside.txt")
+    assert len(kept.read_text().splitlines()) == 300
+    for _ in range(300):
+        client.track("u1", "e")
+    assert client.flush(10) == 0
+    lines = len(kept.read_text().splitlines())
+    assert lines > 300
+    assert client.counts().not_set_aside == 600 - lines
+    assert "are kept nowhere" in caplog.text
+
+
 def test_messages_a_200_lists_as_bad_are_counted_as_refused(
     make_client: Make, recorder: Recorder, drops: Drops
 ) -> None:

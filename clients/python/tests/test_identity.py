@@ -73,6 +73,39 @@ def test_an_inner_bind_inherits_but_never_mixes_two_people(client: Client) -> No
         assert ids(client.track(event="a").message) == (None, "anon")
 
 
+def test_one_bind_entered_in_many_requests_gives_nobody_the_identity_of_another(client: Client) -> None:
+    shop = bind(context={"app": "shop"})
+
+    def request(user_id: str | None, anonymous_id: str) -> tuple[object, object]:
+        with bind(user_id, anonymous_id), shop:
+            message = client.track(event="a").message
+            assert message["context"]["app"] == "shop"  # type: ignore[index]
+            return ids(message)
+
+    people = [("ann", "a1"), ("bob", "b1"), (None, "c1")]
+    assert [request(*person) for person in people] == people
+    assert not client.track(event="outside").success
+
+
+def test_a_bind_entered_within_itself_ends_with_its_outermost_block(client: Client) -> None:
+    person = bind(user_id="z")
+    with person:
+        with person:
+            pass
+        assert ids(client.track(event="a").message) == ("z", None)
+    assert not client.track(event="a").success
+
+
+def test_binds_left_out_of_turn_as_by_a_generator_leave_nobody_bound(client: Client) -> None:
+    outer, inner = bind(user_id="outer"), bind(user_id="inner")
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert not client.track(event="a").success
+    inner.__exit__(None, None, None)
+    assert not client.track(event="a").success
+
+
 def test_set_user_is_for_the_rest_of_the_bind_also_from_a_worker_thread(client: Client) -> None:
     with bind(anonymous_id="anon"), ThreadPoolExecutor(1) as pool:
         pool.submit(copy_context().run, set_user, "u1").result()

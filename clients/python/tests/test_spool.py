@@ -18,7 +18,7 @@ SPOOL_BYTES_MIN = 2 * limits.MESSAGE_BYTES_MAX
 
 
 def open_spool(directory: Path, bytes_max: int = BIG) -> FileSpool:
-    return FileSpool(directory, bytes_max=bytes_max, durable=False)
+    return FileSpool(lambda: directory, bytes_max=bytes_max, durable=False)
 
 
 def take(spool: FileSpool, count: int = 100) -> Batch:
@@ -128,7 +128,7 @@ def test_delivery_gives_the_room_of_a_full_disk_back(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(os, "pwrite", disk_of_20_kilobytes)
     for durable in (False, True):
-        spool = FileSpool(tmp_path, bytes_max=BIG, durable=durable)
+        spool = FileSpool(lambda: tmp_path, bytes_max=BIG, durable=durable)
         assert fill(spool) == 19
         assert fill(spool) == 0
         deliver(spool, 19)
@@ -261,12 +261,31 @@ def test_an_empty_file_of_a_process_killed_at_birth_is_removed(tmp_path: Path) -
     assert files(tmp_path) == []
 
 
-def test_what_is_set_aside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tabard_client.spool.SET_ASIDE_BYTES_MAX", 30)
-    spool = open_spool(tmp_path)
-    for _ in range(5):
-        spool.set_aside("corrupt", [b"record"])
-    assert (tmp_path / SET_ASIDE).read_bytes() == b"corrupt record\n" * 2
+def test_what_is_set_aside_is_as_much_as_the_spool_holds_and_what_has_no_room_is_told(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, bytes_max=50)
+    assert spool.set_aside("corrupt", [b"record"]) == 0
+    assert spool.set_aside("corrupt", [b"record"] * 5) == 3
+    assert spool.set_aside("corrupt", [b"record"]) == 1
+    assert (tmp_path / SET_ASIDE).read_bytes() == b"corrupt record\n" * 3
+
+
+def test_a_spool_whose_folder_is_no_longer_ours_goes_on_in_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = FileSpool(lambda: tmp_path / "first", lambda: tmp_path / "second", bytes_max=BIG, durable=False)
+    opened = os.open
+
+    def refuse(path: Path, *rest: int) -> int:
+        if tmp_path / "first" in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *rest)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "first")
+    spool.append(b"kept")
+    assert len(files(tmp_path / "second")) == 1
+    assert take(spool).messages == [b"kept"]
+    spool.close()
 
 
 def test_the_spool_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
@@ -293,7 +312,7 @@ def test_a_failed_or_short_write_leaves_the_file_as_it_was(tmp_path: Path, monke
 
 
 def test_a_file_is_never_trusted_again_after_a_failed_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = FileSpool(tmp_path, bytes_max=BIG, durable=True)
+    spool = FileSpool(lambda: tmp_path, bytes_max=BIG, durable=True)
     spool.append(b"first")
 
     def fail(_: int) -> None:

@@ -57,6 +57,24 @@ EXPECTED = {
 }
 
 
+def test_a_request_without_host_is_named_by_the_servers_address_an_ipv6_one_in_brackets() -> None:
+    bare = {"type": "http", "path": "/", "headers": []}
+    of_asgi = [context_from_request({**bare, "server": server}) for server in (("::1", 8080), ("10.0.0.1", 80))]
+    assert [context["page"]["url"] for context in of_asgi] == ["http://[::1]:8080/", "http://10.0.0.1/"]  # type: ignore[index]
+    of_wsgi = context_from_request({"REQUEST_METHOD": "GET", "SERVER_NAME": "::1", "SERVER_PORT": "80"})
+    assert of_wsgi["page"]["url"] == "http://[::1]/"  # type: ignore[index]
+
+
+def test_raw_bytes_of_a_query_are_told_as_a_browser_would_write_them() -> None:
+    raw = "q=käse&x=%C3%A4[1]".encode()
+    for request in (
+        {"type": "http", "path": "/", "headers": [], "query_string": raw},
+        {"REQUEST_METHOD": "GET", "SERVER_NAME": "a", "QUERY_STRING": raw.decode("latin-1")},
+    ):
+        page = context_from_request(request)["page"]
+        assert page["search"] == "?q=k%C3%A4se&x=%C3%A4[1]"  # type: ignore[index]
+
+
 def environ(**headers: str) -> dict[str, Any]:
     all_headers: dict[str, str] = {**HEADERS, **headers}
     return EnvironBuilder(

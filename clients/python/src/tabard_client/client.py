@@ -5,6 +5,7 @@ import atexit
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -293,11 +294,8 @@ def _open_spool(host: str, write_key: str, settings: Options) -> Spool:
     ways: list[Callable[[], Path]] = [partial(spool_directory, host, write_key, settings.spool_dir)]
     if settings.spool_dir is None:
         ways.append(partial(fallback_directory, host, write_key))
-    for way in ways:
-        try:
-            return FileSpool(way(), bytes_max=settings.spool_bytes_max, durable=settings.durable)
-        except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
-            log.warning("cannot spool there: %s", error)
+    with suppress(OSError):  # logged there, folder by folder
+        return FileSpool(*ways, bytes_max=settings.spool_bytes_max, durable=settings.durable)
     log.error("no folder for the spool: messages are kept in memory only and CAN BE LOST; set spool_dir")
     return MemorySpool(settings.max_queue_size)
 

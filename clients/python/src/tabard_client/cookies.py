@@ -55,8 +55,9 @@ def set_identity_cookies(
 ) -> None:
     """Set the given ids (None leaves a cookie alone), so that the browser client goes on as this person.
 
-    `domain` is the site's widest own domain (`.example.com`) when sub-domains share visitors. Set
-    `secure=False` only for plain-http development.
+    `domain` is that of the browser client's cookies: the site's widest own domain (`.example.com`), or the load option
+    `cookie.domain`. Without it a second cookie of the same name stands beside the browser's; the browser client
+    replaces such a one when it next changes the id. Set `secure=False` only for plain-http development.
     """
     for name, value in ((ANONYMOUS_ID, anonymous_id), (USER_ID, user_id), (GROUP_ID, group_id)):
         if value is not None:

@@ -55,13 +55,15 @@ class Receipt(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Counts:
     """A client's books since it started (or since the fork): every accepted message is in exactly one of
-    delivered, waiting and dropped; messages adopted from a dead process add to delivered only."""
+    delivered, waiting and dropped; messages adopted from a dead process add to delivered only. `not_set_aside` of
+    the refused and corrupt are kept nowhere: `set-aside.txt` is full, cannot be written, or there is none."""
 
     accepted: int
     delivered: int
     waiting: int
     retries: int
     dropped: dict[DropReason, int]
+    not_set_aside: int
 
 
 class Books:
@@ -82,6 +84,7 @@ class Books:
         self._accepted = 0
         self._delivered = 0
         self._retries = 0
+        self._not_set_aside = 0
         self._dropped: Counter[DropReason] = Counter()
         self._logged_at: dict[DropReason, float] = {}
 
@@ -100,6 +103,11 @@ class Books:
         with self._lock:
             self._retries += 1
 
+    def not_set_aside(self, count: int) -> None:
+        """`count` of what is given up is kept nowhere."""
+        with self._lock:
+            self._not_set_aside += count
+
     def dropped(self, error: DropError, messages: Sequence[dict[str, object]], count: int = 0) -> None:
         """`messages` (or `count` of them, where none can be shown) are given up for `error.reason`."""
         with self._lock:
@@ -116,7 +124,8 @@ class Books:
     def counts(self, waiting: int) -> Counts:
         """The books as they stand, with what the spool holds."""
         with self._lock:
-            return Counts(self._accepted, self._delivered, waiting, self._retries, dict(self._dropped))
+            dropped = dict(self._dropped)
+            return Counts(self._accepted, self._delivered, waiting, self._retries, dropped, self._not_set_aside)
 
     def _log(self, error: DropError, total: int) -> None:
         now = time.monotonic()

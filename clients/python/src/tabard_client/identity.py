@@ -5,10 +5,10 @@ context (thread, task), never to the process.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
 
 log = logging.getLogger("tabard_client")
 
@@ -21,9 +21,12 @@ class bind:  # noqa: N801 - read as a statement: `with bind(user_id=…):`
     Inside another `bind`, what is left out is taken from there, but the anonymous id of one person is never
     given to another userId. An id that a call names itself always wins, and then nothing that contradicts it
     is added: `track("other-user", …)` does not carry this visitor's anonymousId.
+
+    One `bind` may be entered many times, also at once and within itself: each entry gives an identity of its own,
+    which is what `as` names, and leaves the `bind` as it was made.
     """
 
-    __slots__ = ("_outer", "anonymous_id", "context", "user_id")
+    __slots__ = ("_entered_as", "_outer", "anonymous_id", "context", "user_id")
 
     def __init__(
         self,
@@ -34,20 +37,28 @@ class bind:  # noqa: N801 - read as a statement: `with bind(user_id=…):`
         self.user_id = _as_bound_id(user_id)
         self.anonymous_id = _as_bound_id(anonymous_id)
         self.context: dict[str, object] = dict(context or {})
-        self._outer: bind | None = None
+        self._entered_as: bind | None = None  # of an entry: the bind of the `with`
+        self._outer: bind | None = None  # of an entry: what was bound before
 
-    def __enter__(self) -> Self:
-        outer = self._outer = _bound.get()
+    def __enter__(self) -> "bind":
+        entry = bind(self.user_id, self.anonymous_id, self.context)
+        entry._entered_as = self
+        outer = entry._outer = _bound.get()
         if outer is not None:
-            self._inherit(outer)
-        _bound.set(self)
-        return self
+            entry._inherit(outer)
+        _bound.set(entry)
+        return entry
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Not ContextVar.reset: a framework may leave the block in a copy of the context it was entered in.
-        _bound.set(self._outer)
+        # Not ContextVar.reset: a framework may leave the block in another context than it was entered in, where
+        # there may be nothing to leave, and generators may leave theirs out of turn.
+        entry = _bound.get()
+        while entry is not None and entry._entered_as is not self:
+            entry = entry._outer
+        if entry is not None:
+            _bound.set(entry._outer)
 
     def _inherit(self, outer: "bind") -> None:
         self.context = {**outer.context, **self.context}
@@ -60,6 +71,17 @@ class bind:  # noqa: N801 - read as a statement: `with bind(user_id=…):`
 def bound() -> bind | None:
     """The identity bound here, or None."""
     return _bound.get()
+
+
+@contextmanager
+def resumed(entry: bind) -> Iterator[None]:
+    """Within: the identity of an entry that was left, as it stood then."""
+    before = _bound.get()
+    _bound.set(entry)
+    try:
+        yield
+    finally:
+        _bound.set(before)
 
 
 def set_user(user_id: object) -> None:

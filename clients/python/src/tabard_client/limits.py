@@ -19,8 +19,6 @@ DEPTH_MAX = 64
 SEGMENT_BYTES_MAX = 8 * 1024 * 1024
 # Files of dead processes one process holds at a time: each costs a file descriptor.
 ADOPTED_SEGMENTS_MAX = 64
-# What is kept, for a person to look at, of corrupt records and refused messages.
-SET_ASIDE_BYTES_MAX = 16 * 1024 * 1024
 
 # Answers are read up to here; the collector's are far smaller.
 ANSWER_BYTES_MAX = 256 * 1024

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
-from tabard_client.identity import bind
+from tabard_client.identity import bind, resumed
 from tabard_client.web_request import bind_request
 
 
 class WsgiIdentity:
     """`app = WsgiIdentity(app)`: calls made while a request is answered carry its context and anonymousId.
 
-    A streamed body is part of the answer: the bind is entered again for each of its parts and for its close.
+    A streamed body is part of the answer: the bind is taken up again for each of its parts and for its close.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]], *, proxies_trusted: int = 0) -> None:
@@ -18,8 +18,7 @@ class WsgiIdentity:
         self._proxies_trusted = proxies_trusted
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        person = bind_request(environ, proxies_trusted=self._proxies_trusted)
-        with person:
+        with bind_request(environ, proxies_trusted=self._proxies_trusted) as person:
             body = self._app(environ, start_response)
         return body if _runs_no_code(body, environ) else _BoundBody(body, person)
 
@@ -42,7 +41,7 @@ class _BoundBody:
         return self
 
     def __next__(self) -> bytes:
-        with self._person:
+        with resumed(self._person):
             if self._parts is None:
                 self._parts = iter(self._body)
             return next(self._parts)
@@ -51,7 +50,7 @@ class _BoundBody:
         """Close the body, as WSGI asks of whoever wraps one."""
         close = getattr(self._body, "close", None)
         if close is not None:
-            with self._person:
+            with resumed(self._person):
                 close()
 
 

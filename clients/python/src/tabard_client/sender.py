@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from tabard_client.drops import Books, DropError, DropReason
 from tabard_client.limits import BATCH_BYTES_MAX
 from tabard_client.retry import Verdict, verdict, wait_s
-from tabard_client.spool import Batch, Spool
+from tabard_client.spool import SET_ASIDE, Batch, Spool
 from tabard_client.transport import Answer, Transport
 
 log = logging.getLogger("tabard_client")
 
 ADOPT_INTERVAL_S = 30.0
 _SHOWN_BYTES = 300
+_TOO_LARGE = 413
 _REENTERED_S = 1.0
 
 
@@ -85,6 +86,7 @@ class Sender:
         self._idle = False
         self._sending = False
         self._failures = 0
+        self._batch_bytes_max = BATCH_BYTES_MAX
         self._not_before = 0.0
         self._adopt_at = 0.0  # 0: never looked yet
 
@@ -181,7 +183,7 @@ class Sender:
 
     def _send_next(self) -> float:
         self._adopt_when_due()
-        batch = self._spool.take(self._pace.batch_messages_max, BATCH_BYTES_MAX)
+        batch = self._spool.take(self._pace.batch_messages_max, self._batch_bytes_max)
         if batch is None:
             return 0.0
         if not batch.messages:
@@ -193,10 +195,14 @@ class Sender:
     def _decide(self, batch: Batch, answer: Answer) -> float:
         match verdict(answer.status):
             case Verdict.DELIVERED:
+                self._batch_bytes_max = min(BATCH_BYTES_MAX, self._batch_bytes_max * 9 // 8 + 1)
                 refused, positions = _refused_items(answer.body, len(batch.messages))
                 self._books.delivered(len(batch.messages) - refused)
                 with self._settling(batch):
                     self._refuse([batch.messages[index] for index in positions], refused, answer)
+            case Verdict.REFUSED if answer.status == _TOO_LARGE and len(batch.messages) > 1:
+                # Something in between takes less than a collector: the next try is half, and later ones grow again.
+                self._batch_bytes_max = sum(map(len, batch.messages)) // 2
             case Verdict.REFUSED:
                 with self._settling(batch):
                     self._refuse(batch.messages, len(batch.messages), answer)
@@ -247,9 +253,13 @@ class Sender:
 
     def _set_aside(self, reason: DropReason, records: list[bytes]) -> None:
         try:
-            self._spool.set_aside(reason, records)
+            left_out = self._spool.set_aside(reason, records)
         except OSError as error:
             log.warning("could not set aside %d records: %s", len(records), error)
+            left_out = len(records)
+        if left_out:
+            self._books.not_set_aside(left_out)
+            log.error("%d %s records are kept nowhere: no room in %s", left_out, reason, SET_ASIDE)
 
     def _adopt_first(self) -> None:
         """Without a look at what dead processes left, nobody can say how much waits."""

@@ -1,11 +1,12 @@
 """Where accepted messages wait for the server's 200: on disk, or (can lose) in memory. Same four verbs."""
 
+import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +14,10 @@ from tabard_client.limits import (
     ADOPTED_SEGMENTS_MAX,
     MESSAGE_BYTES_MAX,
     SEGMENT_BYTES_MAX,
-    SET_ASIDE_BYTES_MAX,
 )
-from tabard_client.segment import SUFFIX, Segment, cut, record
+from tabard_client.segment import SUFFIX, Segment, ShortWriteError, cut, record
+
+log = logging.getLogger("tabard_client")
 
 SET_ASIDE = "set-aside.txt"
 _SEGMENTS_MIN = 8
@@ -57,8 +59,11 @@ class Spool(Protocol):
     def adopt(self) -> None:
         """Take over what dead processes left."""
 
-    def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
-        """Keep, within bounds, what will not be sent, for a person to look at."""
+    def set_aside(self, reason: str, records: Iterable[bytes]) -> int:
+        """Keep, within bounds, what will not be sent, for a person to look at; how many records are not kept.
+
+        Raises OSError, and then none is.
+        """
 
     def close(self) -> None:
         """Let go of everything; what waits on disk is the next process's. `append` opens anew."""
@@ -70,22 +75,29 @@ class Spool(Protocol):
 class FileSpool:
     """Segment files in one directory, appended by this process and, once it is dead, sent by another.
 
-    `directory` belongs to one server and write key; processes share it. Raises OSError when it cannot be
-    made, or belongs to another user.
+    The directory belongs to one server and write key; processes share it. It is the first of `directories` that is
+    this user's own or can be made so: asked now, and anew when the process has become another user. Raises OSError
+    when there is none.
     """
 
-    def __init__(self, directory: Path, *, bytes_max: int, durable: bool) -> None:
-        self._directory = directory
+    def __init__(self, *directories: Callable[[], Path], bytes_max: int, durable: bool) -> None:
+        self._directories = directories
         self._bytes_max = bytes_max
         # Room comes back by whole files: a small spool is cut into small ones.
         self._segment_bytes_max = min(SEGMENT_BYTES_MAX, bytes_max // _SEGMENTS_MIN)
         self._durable = durable
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if directory.stat().st_uid != os.geteuid():
-            raise PermissionError(f"{directory} belongs to another user")
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise PermissionError(f"{directory} is not writable")
+        self._directory = self._find_directory()
         self._reset()
+
+    def _find_directory(self) -> Path:
+        failure: Exception = FileNotFoundError("no folder for the spool")
+        for directory in self._directories:
+            try:
+                return _owned(directory())
+            except (OSError, RuntimeError) as error:  # RuntimeError: no home directory
+                log.warning("cannot spool there: %s", error)
+                failure = error
+        raise failure if isinstance(failure, OSError) else OSError(str(failure))
 
     def _reset(self) -> None:
         # Reentrant: a signal handler or a finaliser may call the client while this very lock is held.
@@ -119,8 +131,12 @@ class FileSpool:
         self._recount()
 
     def _create(self) -> Segment:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        segment = Segment.create(self._directory)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            segment = Segment.create(self._directory)
+        except PermissionError:  # since the client was made, the process has given up its rights (setuid)
+            self._directory = self._find_directory()
+            segment = Segment.create(self._directory)
         if self._durable:
             _sync_directory(self._directory)
         return segment
@@ -178,14 +194,20 @@ class FileSpool:
                 self._adopted.append(segment)
                 self._recount()
 
-    def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
-        lines = b"".join(b"%b %b\n" % (reason.encode(), line) for line in records)
+    def set_aside(self, reason: str, records: Iterable[bytes]) -> int:
+        lines = [b"%b %b\n" % (reason.encode(), line) for line in records]
         fd = os.open(self._directory / SET_ASIDE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            if os.fstat(fd).st_size + len(lines) <= SET_ASIDE_BYTES_MAX:
-                os.write(fd, lines)
+            # As large as the spool, so that a refusal of everything in it (a key that was revoked) is kept.
+            room_bytes = self._bytes_max - os.fstat(fd).st_size
+            ends = accumulate(len(line) for line in lines)
+            kept = sum(end <= room_bytes for end in ends)
+            text = b"".join(lines[:kept])
+            if os.write(fd, text) != len(text):
+                raise ShortWriteError(f"short write to {SET_ASIDE}")
         finally:
             os.close(fd)
+        return len(lines) - kept
 
     def close(self) -> None:
         with self._lock:
@@ -240,8 +262,9 @@ class MemorySpool:
     def adopt(self) -> None:
         """Nothing outlives a process here."""
 
-    def set_aside(self, reason: str, records: Iterable[bytes]) -> None:
+    def set_aside(self, reason: str, records: Iterable[bytes]) -> int:  # noqa: ARG002 - as the protocol has it
         """Nothing is kept here; `on_error` is told."""
+        return len(list(records))
 
     def close(self) -> None:
         """Keep the queue: a later `append` or `flush` goes on with it."""
@@ -249,6 +272,15 @@ class MemorySpool:
     def forget(self) -> None:
         self._lock = threading.RLock()
         self._queue: deque[bytes] = deque()
+
+
+def _owned(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{directory} belongs to another user")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PermissionError(f"{directory} is not writable")
+    return directory
 
 
 def _sync_directory(directory: Path) -> None:

@@ -12,6 +12,8 @@ from tabard_client.cookies import Identity, identity_from_cookies
 from tabard_client.identity import bind
 
 _UTM = "utm_"
+# Every visible ASCII character: what was encoded stays as it is.
+_QUERY_SAFE = "".join(map(chr, range(0x21, 0x7F)))
 _DEFAULT_PORTS = {("http", "80"), ("https", "443")}
 
 
@@ -93,9 +95,10 @@ def _from_environ(environ: Mapping[str, object]) -> _Facts:
         name[5:].replace("_", "-").lower(): str(value) for name, value in environ.items() if name.startswith("HTTP_")
     }
     scheme = get("wsgi.url_scheme") or "http"
-    host = headers.get("host") or f"{get('SERVER_NAME')}:{get('SERVER_PORT')}"
+    host = headers.get("host") or _address(get("SERVER_NAME"), get("SERVER_PORT"))
     path = quote((get("SCRIPT_NAME") + get("PATH_INFO")).encode("latin-1", "replace")) or "/"
-    return _Facts(headers, get("REMOTE_ADDR"), scheme, host, path, get("QUERY_STRING"))
+    query = get("QUERY_STRING").encode("latin-1", "replace")
+    return _Facts(headers, get("REMOTE_ADDR"), scheme, host, path, _query(query))
 
 
 def _from_scope(scope: Mapping[str, object]) -> _Facts:
@@ -105,7 +108,7 @@ def _from_scope(scope: Mapping[str, object]) -> _Facts:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
     client, server = scope.get("client"), scope.get("server")
     peer = str(client[0]) if isinstance(client, list | tuple) and client else ""
-    named = ":".join(str(part) for part in server if part) if isinstance(server, list | tuple) else ""
+    named = _address(*(str(part or "") for part in server[:2])) if isinstance(server, list | tuple) else ""
     query = scope.get("query_string")
     scheme = {"ws": "http", "wss": "https"}.get(str(scope.get("scheme")), str(scope.get("scheme") or "http"))
     return _Facts(
@@ -114,8 +117,19 @@ def _from_scope(scope: Mapping[str, object]) -> _Facts:
         scheme,
         headers.get("host") or named,
         quote(str(scope.get("path") or "/")),
-        query.decode("latin-1") if isinstance(query, bytes) else "",
+        _query(query) if isinstance(query, bytes) else "",
     )
+
+
+def _address(name: str, port: str = "") -> str:
+    """As it stands in a URL: an IPv6 address in brackets, a port where there is one."""
+    host = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    return f"{host}:{port}" if port else host
+
+
+def _query(raw: bytes) -> str:
+    """As a browser writes it: what is not ASCII, which a client may send raw, percent-encoded."""
+    return quote(raw, safe=_QUERY_SAFE)
 
 
 def _ip(facts: _Facts, proxies_trusted: int) -> str:
