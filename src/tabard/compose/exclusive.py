@@ -27,7 +27,7 @@ def exclusive(path: Path, what: str, *, wait_s: float = 0, orphans_s: float = 0)
         began_s = time.monotonic()
         while not _taken(descriptor):
             holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-            is_orphaned = holder.isdecimal() and not _lives(int(holder))
+            is_orphaned = holder.isdecimal() and not lives(int(holder))
             if time.monotonic() - began_s >= (orphans_s if is_orphaned else wait_s):
                 left = f"what process {holder} started still runs" if is_orphaned else f"process {holder}"
                 raise AlreadyRunning(f"{what} runs on {path.parent.parent} already ({left}); stop it first")
@@ -59,7 +59,8 @@ def _taken(descriptor: int) -> bool:
     return True
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from tabard.compose.exclusive import lives
+
 BEAT_S: Final = 1.0
 """How often a healthy role beats."""
 
@@ -106,16 +108,6 @@ def running_roles(run: Path) -> list[tuple[RoleStatus, float]]:
     found = []
     for path in sorted(run.glob("*-*.json")):
         status, age_s = read_status(run, path.stem), beat_age_s(run, path.stem)
-        if status is not None and age_s is not None and age_s < GONE_S and _lives(status.pid):
+        if status is not None and age_s is not None and age_s < GONE_S and lives(status.pid):
             found.append((status, age_s))
     return found
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
