@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -121,5 +120,5 @@ def accepts(url: str, key: str, user: str) -> bool:
     try:
         with urlopen(Request(url, body, {"Content-Type": "text/plain"}), timeout=10) as answer:
             return bool(answer.status == HTTPStatus.OK)
-    except URLError:
+    except OSError:  # refused, or cut by one of the roles that are just ending
         return False
