@@ -86,7 +86,8 @@ def _routes() -> list[Route | Mount]:
 
 
 def _login_page(request: Request) -> Response:
-    return page(request, "login.html", {"wrong": "wrong" in request.query_params})
+    asked = request.query_params
+    return page(request, "login.html", {"wrong": "wrong" in asked, "next": asked.get("next", "")})
 
 
 async def _refused(request: Request, problem: Exception) -> Response:
@@ -94,7 +95,9 @@ async def _refused(request: Request, problem: Exception) -> Response:
     refusal = errors.refusal_of(problem) if isinstance(problem, HTTPException) else cast("errors.Refused", problem)
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
     if wants_page and refusal.status == HTTPStatus.UNAUTHORIZED:
-        return RedirectResponse("/login", 303)
+        # The path as it was written: an identifier in it may hold an encoded slash.
+        wanted = request.scope["raw_path"].decode("latin-1") + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(auth.login_address(wanted if request.method == "GET" else ""), 303)
     if wants_page:
         return page(request, "refused.html", {"code": refusal.code, "message": str(refusal)}, refusal.status)
     return errors.error_answer(refusal)

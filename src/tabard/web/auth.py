@@ -8,6 +8,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -81,12 +82,25 @@ async def require_change(request: Request) -> None:
 async def log_in(request: Request) -> Response:
     """Starts a session if the form's token is the admin's, else shows the form again with the reason."""
     deps: Deps = request.app.state.deps
-    if not deps.token_is_admin(str((await request.form()).get("token", ""))):
-        return RedirectResponse("/login?wrong=1", 303)
-    answer = RedirectResponse("/messages", 303)
+    form = await request.form()
+    wanted = str(form.get("next", ""))
+    if not deps.token_is_admin(str(form.get("token", ""))):
+        return RedirectResponse(f"{login_address(wanted)}&wrong=1", 303)
+    answer = RedirectResponse(_own_page(wanted), 303)
     secure = request.url.scheme == "https" or deps.settings.public_url.startswith("https:")
     answer.set_cookie(COOKIE, new_session(deps), SESSION_S, httponly=True, samesite="strict", secure=secure)
     return answer
+
+
+def login_address(wanted: str) -> str:
+    """Where to log in, and go on to a page from there."""
+    return f"/login?next={quote(wanted, safe='/')}"
+
+
+def _own_page(wanted: str) -> str:
+    """A page to go on to: nobody's link may lead from our login to another site."""
+    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
+    return wanted if is_path else "/messages"
 
 
 async def log_out(request: Request) -> Response:

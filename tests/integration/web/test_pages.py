@@ -1,9 +1,10 @@
 """The pages and their twins, as browsers and scripts ask for them."""
 
+import html
 import re
 import time
 from html.parser import HTMLParser
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_a_stranger_is_sent_from_a_page_to_the_login_and_from_its_twin_with_a_na
     if page in OPEN:
         assert (shown.status, twin.status) == (200, 200)
         return
-    assert (shown.status, shown.headers["location"]) == (303, "/login")
+    assert (shown.status, unquote(shown.headers["location"])) == (303, f"/login?next={page}")
     assert (twin.status, twin.json["code"]) == (401, "unauthorized")
     assert twin.headers["www-authenticate"].startswith("Basic")
 
@@ -116,13 +117,34 @@ def test_messages_are_narrowed_by_type_and_source(admin: Site) -> None:
 
 def test_a_wrong_token_is_refused_and_the_right_one_opens_a_session_scripts_cannot_read(stranger: Site) -> None:
     wrong = stranger.ask("/login", form={"token": "guess"})
-    assert (wrong.status, wrong.headers["location"], wrong.headers["set-cookie"]) == (303, "/login?wrong=1", None)
+    assert (wrong.status, wrong.headers["location"], wrong.headers["set-cookie"]) == (303, "/login?next=&wrong=1", None)
     assert "not the admin token" in stranger.ask("/login?wrong=1", Accept="text/html").text
     right = stranger.ask("/login", form={"token": stranger.tabard.admin_token})
     assert right.headers["location"] == "/messages"
     attributes = right.headers["set-cookie"].lower()
     assert "httponly" in attributes
     assert "samesite=strict" in attributes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "led_to"),
+    [
+        ("/people/user:a%2Fb?as_of=2026-11-01", "/people/user:a%2Fb?as_of=2026-11-01"),
+        ("//evil.example/x", "/messages"),
+        ("/\\evil.example", "/messages"),
+        ("https://evil.example", "/messages"),
+        ("/a\nb", "/messages"),
+        ("", "/messages"),
+    ],
+)
+def test_after_the_login_one_is_where_one_wanted_to_be_but_never_on_another_site(
+    stranger: Site, wanted: str, led_to: str
+) -> None:
+    form = {"token": stranger.tabard.admin_token, "next": wanted}
+    assert stranger.ask("/login", form=form).headers["location"] == led_to
+    wrong = stranger.ask("/login", form={**form, "token": "guess"}).headers["location"]
+    assert parse_qs(urlsplit(wrong).query, keep_blank_values=True) == {"next": [wanted], "wrong": ["1"]}
+    assert f'value="{html.escape(wanted)}"' in stranger.ask(wrong, Accept="text/html").text
 
 
 def test_a_session_that_is_forged_changed_or_over_opens_nothing(visitor: Site) -> None:
