@@ -40,11 +40,14 @@ def without_secrets(outcomes: Sequence[Outcome], compiled: Compiled) -> list[Out
 def attempts_of(
     unit: Unit, outcomes: Sequence[Outcome], exchanges: Sequence[Exchange], compiled: Compiled, took_s: float
 ) -> list[Attempt]:
-    """A record for each item that did not simply succeed, or for all with `record: all`. Reasons come clean."""
+    """A record for each item that did not simply succeed at once, or for all with `record: all`. Reasons come clean."""
     kept = [
         (entry, outcome)
         for entry, outcome in zip(unit.entries, outcomes, strict=True)
-        if outcome.verdict is not Verdict.DELIVERED or entry.attempts or compiled.options.record == "all"
+        if outcome.verdict is not Verdict.DELIVERED
+        or entry.attempts
+        or entry.has_row
+        or compiled.options.record == "all"
     ]
     if not kept:
         return []

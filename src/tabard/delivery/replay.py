@@ -5,6 +5,7 @@ from typing import Any
 
 from tabard.delivery.cursor import Vector, vector_at
 from tabard.delivery.entry import Item
+from tabard.delivery.route import Filter
 from tabard.delivery.trace import NOT_CHOSEN, Tracing, decided
 from tabard.destinations.kit.subscription import compile_trigger
 from tabard.message.types import StoredMessage, offset_of, partition_of
@@ -107,7 +108,9 @@ class Past:
         if state.replay is not None and state.replay.only == "failed" and not self._has_died(stored.position):
             return False
         found = self._tracing.deliveries.range_of(state.id, stored.position)
-        return found is None or decided(state, stored, found, self._tracing)["outcome"] in ("delivered", "unknown")
+        told = decided(state, stored, found, self._tracing) if found else {"outcome": "unknown"}
+        # What is unchanged there has been delivered by another message.
+        return told["outcome"] in ("delivered", "unknown") or told.get("code") == Filter.UNCHANGED
 
     def _has_died(self, position: int) -> bool:
         row = self._tracing.deliveries.row(self._destination, position)

@@ -1,8 +1,8 @@
-"""What became of a message at each destination: from its own row where there is one, else from the range that passed
-it and the decision made again with the configuration of that time.
+"""What became of a message at each destination: from its own row or attempts where there are any, else from the range
+that passed it and the decision made again with the configuration of that time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,13 +10,14 @@ import msgspec
 
 from tabard.delivery.compiled import compile_subscriptions, withheld
 from tabard.delivery.dead_letter import attempt_json, erasure_json, row_json
+from tabard.delivery.outcome import Verdict
 from tabard.delivery.route import Filter, refusal, route_of, untrusted
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.plan import Invalid, plan
 from tabard.destinations.kit.subscription import compile_trigger
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, offset_of, partition_of, position_text
-from tabard.storage.deliveries import ConsumerKind, ConsumerState, DeliveryReader, Range, Replay, Term
+from tabard.storage.deliveries import Attempt, ConsumerKind, ConsumerState, DeliveryReader, Range, Replay, Term
 from tabard.storage.interface import MessageReader
 from tabard.workspace.types import DestinationInstance, WorkspaceReader
 
@@ -41,7 +42,8 @@ def trace(message_id: str, tracing: Tracing) -> list[Json]:
 
     `outcome`: delivered, filtered, parked, waiting, dead, erased, expired, pending, before_start, removed or unknown.
     A destination that was removed before it came to the message will never get it. `how` says what the answer rests on:
-    `row`, `range` (the decision was made again with the version shown) or `cursor`.
+    `row`, `attempts` (its row is gone, what was tried is kept), `range` (the decision was made again with the version
+    shown) or `cursor`.
     `erasure` is there where the message deleted somebody and the destination was asked to erase them.
     """
     return [
@@ -64,7 +66,8 @@ def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json 
         known["replay"] = state.id
         if not state.start.get(partition, 0) <= offset < state.end.get(partition, 0):
             return None
-    tries = [attempt_json(each) for each in tracing.deliveries.attempts(state.id, message.position)]
+    attempts = tracing.deliveries.attempts(state.id, message.position)
+    tries = [attempt_json(each) for each in attempts]
     row = tracing.deliveries.row(state.id, message.position)
     if row is not None:
         return {**known, "outcome": row.state, "how": "row", **_of_row(row_json(row)), "attempts": tries}
@@ -73,7 +76,7 @@ def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json 
     if offset >= state.offsets.get(partition, 0):
         outcome = "removed" if known["name"] == _REMOVED else "pending"
         return {**known, "outcome": outcome, "how": "cursor", "attempts": tries}
-    return {**known, **_passed(state, message, tracing), "attempts": tries}
+    return {**known, **_passed(state, message, attempts, tracing), "attempts": tries}
 
 
 def _erasure(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:
@@ -85,14 +88,30 @@ def _of_row(row: Json) -> Json:
     return {name: row[name] for name in ("code", "reason", "late", "failingSince", "nextAttempt")}
 
 
-def _passed(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:
+def _passed(state: ConsumerState, message: StoredMessage, attempts: Sequence[Attempt], tracing: Tracing) -> Json:
     found = tracing.deliveries.range_of(state.id, message.position)
     if found is None:
         return {"outcome": "unknown", "how": "cursor", "reason": "it was passed longer ago than ranges are kept"}
     known = {"how": "range", "range": _range_json(found)}
     if not message.body or tracing.messages.is_dead(message):
         return {**_gone(message, found, tracing), **known}
-    return {**decided(state, message, found, tracing), **known}
+    told = decided(state, message, found, tracing)
+    ended = _by_attempts(attempts, len(told.get("actions", ())))
+    return {**told, **known, "how": "attempts", **ended} if ended else {**told, **known}
+
+
+def _by_attempts(attempts: Sequence[Attempt], actions: int) -> Json | None:
+    """How a delivery without a row ended, as its last attempts have it; None where they do not say.
+
+    `actions`: how many the message triggered. Of those, only what was not delivered at once need be recorded.
+    """
+    last = {each.subscription: each for each in attempts}
+    verdicts = {each.verdict for each in last.values()}
+    if Verdict.DELIVERED in verdicts or (verdicts == {Verdict.FILTERED} and len(last) < actions):
+        return {"outcome": "delivered"}
+    if verdicts == {Verdict.FILTERED}:
+        return {"outcome": "filtered", "code": attempts[-1].code, "reason": attempts[-1].reason}
+    return None
 
 
 def decided(state: ConsumerState, message: StoredMessage, found: Range, tracing: Tracing) -> Json:
@@ -106,7 +125,24 @@ def decided(state: ConsumerState, message: StoredMessage, found: Range, tracing:
     destination = tracing.registry.get(instance.slug) if instance else None
     if instance is None or destination is None:
         return {"outcome": "unknown", "reason": "its version is not kept"}
-    return decision(instance, destination, message)
+    told, ended = decision(instance, destination, message), _ends(message, found)
+    if told["outcome"] == "delivered" and Term.FILTERED in ended and _may_be_unchanged(state, instance, message):
+        if ended == {Term.FILTERED}:
+            return {**told, "outcome": "filtered", "code": Filter.UNCHANGED}
+        return {
+            **told,
+            "outcome": "unknown",
+            "reason": "delivered, or unchanged: its range holds messages of both ends",
+        }
+    # What was parked has ended later, in any way.
+    if told["outcome"] not in ended and Term.PARKED not in ended:
+        why = f"its range holds no message of its source that was {told['outcome']}, as it should be by that version"
+        return {"outcome": "unknown", "reason": why}
+    return told
+
+
+def _may_be_unchanged(state: ConsumerState, instance: DestinationInstance, message: StoredMessage) -> bool:
+    return message.type == "identify" and state.replay is None and bool(instance.options.get("no_needless_calls"))
 
 
 def _left_out(replay: Replay, message: StoredMessage, found: Range) -> Json | None:
