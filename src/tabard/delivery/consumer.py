@@ -96,8 +96,8 @@ class Consumer:
     def room(self) -> int:
         """How many more messages it wants. While the breaker is open a few, to probe with, when none is untried."""
         if self.shared.breaker.is_open:
-            full = len(self._window) >= 2 * self.shared.limits.in_flight_max
-            return 0 if full or not self._ready.is_empty() else SUBJECTS_MAX
+            left = 2 * self.shared.limits.in_flight_max - len(self._window)
+            return max(0, min(SUBJECTS_MAX, left)) if self._ready.is_empty() else 0
         if len(self._rows) >= self.shared.limits.rows_max:
             return 0
         return max(0, self.shared.limits.in_flight_max - len(self._window) - self._committing)
@@ -454,6 +454,26 @@ class Consumer:
         self._ledger.moved(entry, Term.DEAD, Term.PARKED)
         self._wake(now_ms, entry)
         return True
+
+    def cured(self, row: Row, replay: str, now_ms: int) -> None:
+        """A replay has delivered what is dead here: its dead letter is closed, unless it is being resent."""
+        if row.position in self._rows or self._ledger.has_changed(row.position):
+            return
+        self._ledger.moved(entry_of_row(row, now_ms), Term.DEAD, Term.DELIVERED)
+        self._ledger.drop(row.position)
+        reason = f"by replay {replay}"
+        self.note(
+            [
+                Attempt(
+                    position=row.position,
+                    at=now_ms,
+                    took_ms=0,
+                    subscription="",
+                    verdict=Verdict.DELIVERED,
+                    reason=reason,
+                )
+            ]
+        )
 
     def forget(self, position: int, row: Row | None, term: Term) -> None:
         """Forgets what is recorded of a message that was deleted or is no longer kept; a dead row ends as `term`."""

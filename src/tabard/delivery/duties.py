@@ -54,7 +54,8 @@ async def _apply(deliverer: Deliverer, order: Order) -> dict[str, Any]:
     if isinstance(order, StartReplay):
         if order.destination not in deliverer.outlets:
             raise ValueError(f"there is no destination {order.destination!r} that delivers")
-        replay, now_ms = checked(order.replay), deliverer.now_ms()
+        now_ms = deliverer.now_ms()
+        replay = checked(order.replay, now_ms)
         state = await deliverer.feed.call(
             lambda reader: replay_state(order.id, order.destination, replay, reader, now_ms)
         )

@@ -47,6 +47,10 @@ class Ledger:
         """A row as it is now."""
         self._rows[row.position] = row
 
+    def has_changed(self, position: int) -> bool:
+        """Whether the row of that delivery is to change with the next commit."""
+        return position in self._rows
+
     def drop(self, position: int) -> None:
         """The row of a delivery that ended well."""
         self._rows[position] = None

@@ -16,7 +16,7 @@ from tabard.delivery.attempt import Recording, attempt, credentials_refused, era
 from tabard.delivery.breaker import Why
 from tabard.delivery.compiled import Compiled
 from tabard.delivery.consumer import Consumer, Shared
-from tabard.delivery.entry import Item, Unit
+from tabard.delivery.entry import Item, Phase, Unit
 from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.needless import Needless
 from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
@@ -25,6 +25,7 @@ from tabard.delivery.record import attempts_of, redacted, secrets_of, without_se
 from tabard.delivery.replay import Selection
 from tabard.destinations.kit.destination import Subject
 from tabard.destinations.kit.request import Send
+from tabard.storage.deliveries import Term
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import count
 
@@ -262,6 +263,8 @@ class Outlet:
         outcomes = await self._tried(consumer, unit) if unit.entries else []
         was_open = self.shared.breaker.is_open
         consumer.answered(unit, outcomes, self._clock.now_ms(), self._clock.monotonic_s() - began_s)
+        if served.selection:
+            await self._cure(served.selection, unit, consumer.id)
         self._say(was_open=was_open)
         if was_open and not self.shared.breaker.is_open:
             self._resume(consumer)
@@ -312,6 +315,14 @@ class Outlet:
             secrets = secrets_of(compiled.destination.settings, compiled.settings)
             breaker.open(Why.TEST, redacted(reason, secrets), now_ms)
             self._say(was_open=False)
+
+    async def _cure(self, selection: Selection, unit: Unit, replay: str) -> None:
+        """Closes the dead letters of live traffic that a replay has delivered."""
+        for entry in unit.entries:
+            if entry.phase is Phase.FINISHED and entry.term is Term.DELIVERED:
+                row = await _insisting(partial(selection.dead_row, entry))
+                if row is not None:
+                    self.served[0].consumer.cured(row, replay, self._clock.now_ms())
 
     def _resume(self, first: Consumer) -> None:
         """The consumer that closed the breaker has gone on; the others of the destination do too."""

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from tabard.delivery.cursor import Vector, vector_at
-from tabard.delivery.entry import Item
+from tabard.delivery.entry import Entry, Item
 from tabard.delivery.route import Filter
 from tabard.delivery.trace import NOT_CHOSEN, Tracing, decided
 from tabard.destinations.kit.subscription import compile_trigger
 from tabard.message.types import StoredMessage, offset_of, partition_of
-from tabard.storage.deliveries import ConsumerKind, ConsumerState, Replay, RowState
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, Replay, Row, RowState
 from tabard.storage.interface import MessageReader
 
 ONLY = ("all", "failed", "undelivered")
@@ -19,12 +19,14 @@ class ReplayRefused(ValueError):
     """A replay that cannot be; the text says what to change."""
 
 
-def checked(replay: Replay) -> Replay:
-    """The replay itself. Raises `ReplayRefused` (or `TriggerInvalid`, which is a ValueError too)."""
+def checked(replay: Replay, now_ms: int) -> Replay:
+    """The replay itself, as asked for now. Raises `ReplayRefused` (or `TriggerInvalid`, which is a ValueError too)."""
     if replay.only not in ONLY:
         raise ReplayRefused(f"only is {replay.only!r}; use one of {', '.join(ONLY)}")
     if replay.rate_per_s < 0:
         raise ReplayRefused("the rate is below 0; use 0 for no limit of its own")
+    if replay.since > now_ms:
+        raise ReplayRefused("the range begins in the future: nothing is stored there yet")
     if replay.until and replay.until <= replay.since:
         raise ReplayRefused("the range is empty: it ends before it begins")
     if replay.trigger:
@@ -56,18 +58,30 @@ class Selection:
     def __init__(self, replay: Replay, past: "Past", in_store: Callable[..., Awaitable[Any]]) -> None:
         """`in_store`: calls a function in the thread of the delivery store."""
         self._trigger = compile_trigger(replay.trigger) if replay.trigger else None
-        self._choose = {"failed": past.failed, "undelivered": past.undelivered}.get(replay.only)
+        self._only = replay.only
+        self._past = past
         self._in_store = in_store
+        self._dead: set[int] = set()
         self._chosen: set[int] = set()
 
     async def learn(self, items: Sequence[Item]) -> None:
         """Looks up what became of these messages before."""
-        if self._choose is not None:
-            self._chosen = await self._in_store(self._choose, items)
+        dead = self._chosen = await self._in_store(self._past.failed, items)
+        self._dead |= dead
+        if self._only == "undelivered":
+            self._chosen = await self._in_store(self._past.undelivered, items)
+
+    async def dead_row(self, entry: Entry) -> Row | None:
+        """The row of a message that live traffic has given up, as it stands now; None where it has not."""
+        if entry.position not in self._dead and not entry.has_row:
+            return None
+        self._dead.discard(entry.position)
+        row: Row | None = await self._in_store(self._past.dead_row, entry.position)
+        return row
 
     def refusal(self, item: Item) -> str:
         """'' where the message belongs to the replay, else the reason."""
-        chosen = self._choose is None or item.stored.position in self._chosen
+        chosen = self._only == "all" or item.stored.position in self._chosen
         return "" if chosen and (self._trigger is None or self._trigger.matches(item.body)) else NOT_CHOSEN
 
 
@@ -81,7 +95,12 @@ class Past:
 
     def failed(self, items: Iterable[Item]) -> set[int]:
         """The positions of those that live traffic has given up."""
-        return {item.stored.position for item in items if self._has_died(item.stored.position)}
+        return {item.stored.position for item in items if self.dead_row(item.stored.position)}
+
+    def dead_row(self, position: int) -> Row | None:
+        """The row of a message that live traffic has given up; None where it has not."""
+        row = self._tracing.deliveries.row(self._destination, position)
+        return row if row is not None and row.state is RowState.DEAD else None
 
     def undelivered(self, items: Iterable[Item]) -> set[int]:
         """The positions of those that neither live traffic nor another replay has delivered, or is still to deliver.
@@ -105,16 +124,12 @@ class Past:
             return False
         if offset >= state.offsets.get(partition, 0):
             return state.state == "running"
-        if state.replay is not None and state.replay.only == "failed" and not self._has_died(stored.position):
+        if state.replay is not None and state.replay.only == "failed" and not self.dead_row(stored.position):
             return False
         found = self._tracing.deliveries.range_of(state.id, stored.position)
         told = decided(state, stored, found, self._tracing) if found else {"outcome": "unknown"}
         # What is unchanged there has been delivered by another message.
         return told["outcome"] in ("delivered", "unknown") or told.get("code") == Filter.UNCHANGED
-
-    def _has_died(self, position: int) -> bool:
-        row = self._tracing.deliveries.row(self._destination, position)
-        return row is not None and row.state is RowState.DEAD
 
 
 def progress(state: ConsumerState) -> float:

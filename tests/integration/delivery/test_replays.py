@@ -88,3 +88,37 @@ async def test_a_dead_letter_of_an_ended_replay_is_sent_again_alone_and_counted_
             await running.until(lambda: (state := running.reader.consumer("r1")) is not None and state.state == "done")
             assert (await running.terms("r1")) == {"taken": 15, "filtered": 5, "delivered": 9, "dead": 1}
             assert (await running.terms())["delivered"] == 5
+
+
+async def test_a_replay_that_delivers_a_dead_letter_of_live_traffic_closes_it(tmp_path: Path) -> None:
+    messages = MemoryMessages().add(stored(offset) for offset in range(6))
+    async with FaultyDestination(bad=lambda message: message.get("messageId") in ids(2, 4)) as hook:
+        workspace = MemoryWorkspace()
+        workspace.put(webhook(hook.url))
+        async with delivering(tmp_path, messages, workspace) as running:
+            assert await running.until_ended(6) == {"taken": 6, "delivered": 4, "dead": 2}
+            hook.bad = lambda message: message.get("messageId") == "m1-4"
+            await replayed(running, tmp_path, "failed", Replay(only="failed"))
+            assert await running.terms() == {"taken": 6, "delivered": 5, "dead": 1}
+            assert await running.terms("failed") == {"taken": 6, "delivered": 1, "dead": 1, "filtered": 4}
+            order = place(tmp_path / "orders", Resend(id="o1", consumer="d1"), SystemClock())
+            await running.until(lambda: running.reader.order_answer(order) is not None)
+            assert running.reader.order_answer(order) == {"resent": 1}
+            tracing = Tracing(messages, running.reader, workspace, {"webhook": destination})
+            [cured] = [entry for entry in trace("m1-2", tracing) if entry["kind"] == "live"]
+            await running.bookkeeping.check()
+            assert running.bookkeeping.differences == {}
+    assert hook.message_ids.count("m1-2") == 1
+    assert (cured["outcome"], cured["how"]) == ("delivered", "attempts")
+    assert cured["attempts"][-1]["reason"] == "by replay failed"
+
+
+async def test_a_replay_that_begins_in_the_future_is_refused(tmp_path: Path) -> None:
+    async with FaultyDestination() as hook:
+        workspace = MemoryWorkspace([webhook(hook.url)])
+        async with delivering(tmp_path, MemoryMessages().add([stored(0)]), workspace) as running:
+            replay = Replay(since=SystemClock().now_ms() + 86_400_000)
+            order = place(tmp_path / "orders", StartReplay(id="r1", destination="d1", replay=replay), SystemClock())
+            await running.until(lambda: running.reader.order_answer(order) is not None)
+            answer = running.reader.order_answer(order)
+    assert answer == {"error": "the range begins in the future: nothing is stored there yet"}
