@@ -122,7 +122,7 @@ class Consumer:
     def __init__(self, parts: Parts) -> None:
         """Takes the store. Raises `Fenced` where it belongs to another log."""
         self._parts = parts
-        parts.store.begin(parts.log.log_id)
+        parts.store.begin(parts.log.log_id, parts.beat)
         self._positions = parts.store.positions()
         self._partitions: list[int] = []
         self._books = Books()

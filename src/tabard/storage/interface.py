@@ -4,7 +4,7 @@ tests/conformance/storage.
 Positions are packed integers (`message.types.position`). Readers hold no transaction between calls.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -178,8 +178,11 @@ class StoreUnavailable(Exception):
 class StoreWriter(Protocol):
     """The one writer of a store. Whatever order messages come in, the same set gives the same state."""
 
-    def begin(self, log_id: str) -> None:
-        """Takes the store for a log, fencing any resolver before. Raises `Fenced` for a store of another log."""
+    def begin(self, log_id: str, beat: Callable[[], None] = lambda: None) -> None:
+        """Takes the store for a log, fencing any resolver before. Raises `Fenced` for a store of another log.
+
+        Finishes a rebuild that was cut off, which may take long; `beat` is called meanwhile.
+        """
         ...
 
     def positions(self) -> dict[int, int]:

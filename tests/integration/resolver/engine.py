@@ -74,4 +74,8 @@ class Engine:
 
     def _open(self) -> None:
         self.store = SqliteStore(self.path, SECRET, self.rules)
-        self.store.begin(LOG_ID)
+        self.beats = 0
+        self.store.begin(LOG_ID, self._beat)
+
+    def _beat(self) -> None:
+        self.beats += 1

@@ -93,7 +93,7 @@ def test_a_record_that_is_no_message_is_quarantined_with_its_bytes_and_the_rest_
     writer = world.log.writer(1)
     writer.append([b"\x00junk", record("track", {"messageId": "a", "userId": "u", "event": "E"})])
     world.resolve()
-    (kept,) = QuarantineReader(world.folder / "quarantine.db").newest(10)
+    (kept,) = QuarantineReader(world.folder / "quarantine.db").newest_first()
     assert (kept.offset, kept.value) == (0, b"\x00junk")
     assert kept.reason.startswith("record_unreadable")
     reader = SqliteMessageReader(world.folder / "store.db")
@@ -122,7 +122,7 @@ def test_a_message_on_which_we_fail_is_quarantined_and_all_others_are_stored(
     reader = SqliteMessageReader(world.folder / "store.db")
     assert [message.message_id for message in reader.read(1, 0, 10)] == ["m0", "m1", "m2", "m4"]
     assert reader.resolved() == {1: 5}
-    (kept,) = QuarantineReader(world.folder / "quarantine.db").newest(10)
+    (kept,) = QuarantineReader(world.folder / "quarantine.db").newest_first()
     assert (kept.offset, kept.reason) == (3, "unforeseen: KeyError('a defect')")
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -86,8 +86,11 @@ class SqliteStore:
         self._rebuild: set[Node] = set()
         self._rederive: set[Node] = set()
 
-    def begin(self, log_id: str) -> None:
-        """Takes the store for a log, fencing whoever had it. Raises `Fenced` for a store of another log."""
+    def begin(self, log_id: str, beat: Callable[[], None] = lambda: None) -> None:
+        """Takes the store for a log, fencing whoever had it. Raises `Fenced` for a store of another log.
+
+        Finishes a rebuild that was cut off, which may take long; `beat` is called meanwhile.
+        """
         with immediate(self.database):
             held = self.database.execute(SQL["meta"], ("log_id",)).get
             if held is not None and held != log_id:
@@ -99,7 +102,7 @@ class SqliteStore:
                 self.database.execute(SQL["set_meta"], (READ_BY, self._read_by()))
         # What was read before is of before.
         self._forget(everything=True)
-        self._finish_rebuild()
+        self._finish_rebuild(beat)
 
     def is_outdated(self) -> bool:
         """Whether messages were read by other blocked values, or another limit of traits, than now: then what is stored
@@ -347,10 +350,11 @@ class SqliteStore:
         blocked = blake2b("\n".join(sorted(self.rules.blocked)).encode(), digest_size=16).hexdigest()
         return f"{self.rules.max_traits},{blocked}"
 
-    def _finish_rebuild(self) -> None:
+    def _finish_rebuild(self, beat: Callable[[], None] = lambda: None) -> None:
         with self._all_or_nothing():
             while self._upkeep.rebuilding() and self._upkeep.rebuild_some(self._flush_and_settle):
                 self._forget()
+                beat()
 
     def _flush_and_settle(self) -> None:
         self._flush()
