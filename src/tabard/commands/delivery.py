@@ -137,7 +137,7 @@ def start(destination: str, data: Path, as_json: bool, **options: Any) -> None:
         rate_per_s=options["rate_per_s"],
     )
     try:
-        checked(chosen)
+        checked(chosen, SystemClock().now_ms())
     except ValueError as problem:
         raise CommandFailed("replay_refused", str(problem), EXIT_USAGE) from problem
     order = StartReplay(id=SystemClock().new_id(), destination=_consumer(data, destination), replay=chosen)

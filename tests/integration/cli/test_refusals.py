@@ -69,3 +69,24 @@ def test_status_names_a_plugin_that_cannot_be_loaded(run: Run, data: Path) -> No
     [warning] = [each for each in document["warnings"] if each["code"] == "plugin_broken"]
     assert "mine.py" in warning["message"]
     assert "ModuleNotFoundError" in warning["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--since", "2999-01-01"], "begins in the future"),
+        (["--since", "2026-01-02", "--until", "2026-01-01"], "is empty"),
+        (["--since", "2026-01-01", "--trigger", "type ="], "expected"),
+    ],
+)
+def test_a_replay_that_would_send_nothing_is_refused(run: Run, words: list[str], reason: str) -> None:
+    run(*HOOK)
+    assert reason in refusal(run("replay", "start", "crm", *words))
+
+
+def test_a_replay_waits_on_disk_for_the_deliverer(run: Run, data: Path) -> None:
+    run(*HOOK)
+    code, _ = run("replay", "start", "crm", "--since", "2026-01-01")
+    assert code == 0
+    (order,) = (data / "orders").iterdir()
+    assert b'"since":1767225600000' in order.read_bytes()
