@@ -510,7 +510,7 @@ async def test_what_is_not_ended_is_not_counted_as_a_delivery_that_ended(tmp_pat
             await running.until_ended(4, "counted")
             await running.bookkeeping.count_before_start()
             async with asyncio.timeout(10):
-                while (terms := await running.terms("counted")).get("parked", 0) < 1:
+                while (terms := await running.terms("counted")).get("parked", 0) < 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
     assert terms == {"before_start": 5, "taken": 5, "delivered": 4, "parked": 1}
     counters = [each for each in exposition().decode().splitlines() if each.startswith("tabard_deliveries_total{")]
