@@ -30,7 +30,7 @@ class Breaker:
     5 s at first, then at doubled distances up to 5 minutes. Its success closes the breaker.
 
     A destination that answers, but refuses what it is sent, may be well and the messages bad. So each time one is
-    refused while it is open, the destination's test is asked (`asks_test`, `tested`): if it passes, the refused
+    refused while it is open, the destination's test is asked (`suspects`, `tested`): if it passes, the refused
     messages die (`is_well`). Unless it fails, a probe is up to 20 messages that were never tried, one after another.
 
     good_at: when the destination last took something.

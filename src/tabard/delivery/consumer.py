@@ -461,19 +461,8 @@ class Consumer:
             return
         self._ledger.moved(entry_of_row(row, now_ms), Term.DEAD, Term.DELIVERED)
         self._ledger.drop(row.position)
-        reason = f"by replay {replay}"
-        self.note(
-            [
-                Attempt(
-                    position=row.position,
-                    at=now_ms,
-                    took_ms=0,
-                    subscription="",
-                    verdict=Verdict.DELIVERED,
-                    reason=reason,
-                )
-            ]
-        )
+        told = {"verdict": Verdict.DELIVERED, "reason": f"by replay {replay}"}
+        self.note([Attempt(position=row.position, at=now_ms, took_ms=0, subscription="", **told)])
 
     def forget(self, position: int, row: Row | None, term: Term) -> None:
         """Forgets what is recorded of a message that was deleted or is no longer kept; a dead row ends as `term`."""
