@@ -17,7 +17,7 @@ const BUDGET_GZIP_BYTES = { script: 6000, snippet: 700 };
 
 /** Names of members that only this code uses; everything else is API, storage, wire format or the browser's. */
 const INTERNAL_MEMBERS =
-  /^(local|setLocal|cookie|setCookie|erase|decide|pass|addMiddleware|addPlugin|leavesOut|settled|saved|recover|callback|rule|jar|refresh|categories|time|report|stamp|open|clear|widest|carry)$/;
+  /^(local|setLocal|setCookie|erase|decide|pass|addMiddleware|addPlugin|leavesOut|settled|saved|recover|callback|rule|jar|categories|time|widest|carry)$/;
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const assets = join(root, '../../src/tabard/collector/browser_assets');
@@ -90,11 +90,12 @@ const openBrotli = (code) =>
 
 const sri = (code) => `sha384-${createHash('sha384').update(code).digest('base64')}`;
 
-/** The sources' fingerprint: the server's tests compare it, so a stale build is found without Node. */
+/** The fingerprint of all the build is made from: the server's tests compare it, so a stale build is found without Node. */
 const sourceHash = () => {
   const hash = createHash('sha256');
-  for (const name of readdirSync(join(root, 'src')).sort()) hash.update(name).update(readFileSync(join(root, 'src', name)));
-  return hash.update(version).digest('hex');
+  const within = ['src', 'build'].flatMap((folder) => readdirSync(join(root, folder)).sort().map((name) => join(folder, name)));
+  for (const name of [...within, 'package.json', 'package-lock.json']) hash.update(name).update(readFileSync(join(root, name)));
+  return hash.digest('hex');
 };
 
 const check = (what, bytes) => {

@@ -2,7 +2,7 @@
  * The client: one synchronous core. A call reads identity, page and time at once and freezes the message; only
  * sending is asynchronous.
  */
-import { resolveAlias, resolveIdentity, resolvePage, resolveTrack } from './arguments';
+import { callbackOf, resolveAlias, resolveIdentity, resolvePage, resolveTrack } from './arguments';
 import { createConsent } from './consent';
 import { cookieJar } from './cookies';
 import { createEmitter } from './emitter';
@@ -18,7 +18,6 @@ import { createStore } from './store';
 import type {
   Analytics,
   CallOptions,
-  Callback,
   Ctx,
   Dict,
   Group,
@@ -29,7 +28,7 @@ import type {
   SourceMiddleware,
 } from './types';
 import { createUnchanged } from './unchanged';
-import { copy, isString, uuid, warnOnce } from './values';
+import { asId, copy, isString, uuid, warnOnce } from './values';
 import { VERSION } from './version';
 
 const INVALID = 'invalid';
@@ -38,11 +37,6 @@ const REFUSED_BY_VISITOR = 'consent';
 /** One call: the method's name, then its arguments. */
 export type Call = [string, ...unknown[]];
 
-/** What is common to all calls once their arguments are sorted out. */
-interface Given {
-  options: CallOptions;
-  callback: Callback | undefined;
-}
 
 /** Starts the client and replays what was called before. Storage, cookies and network are touched from here on only. */
 export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
@@ -64,7 +58,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     if (debugging) console.log('[tabard]', ...parts);
   };
 
-  const logSaved = (): void => log('identify calls saved:', unchanged.saved());
+  const logSaved = (): void => log('saved', unchanged.saved());
 
   const now = (): Moment => replayed || { ...momentOf(noteMoment()), previousUrl };
 
@@ -74,35 +68,36 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     emit(`delivery_${ctx.delivered ? 'success' : 'failure'}`, ctx);
   };
 
-  const outbox = createOutbox(source, store, {
-    open: () => consent.rule().events === 'send',
-    stamp: ({ event }) => {
-      const categoryPreferences = consent.categories();
-      if (categoryPreferences) event.context.consent = { categoryPreferences };
-    },
-    report,
-  });
+  const outbox = createOutbox(source, store, consent, report);
 
-  /** Asked at the call and once more when its middlewares are through, which may take its time. */
-  const refuseWithoutConsent = (): void => {
-    if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
-  };
-
-  /** One message from its call to the outbox. The result never rejects and comes also when nothing was sent. */
-  const dispatch = async (type: MessageType, fieldsOf: () => Dict, given: Given, moment = now()): Promise<Ctx> => {
+  /**
+   * One message from its call to the outbox. The result never rejects and comes also when nothing was sent; even the
+   * reading of the arguments may throw (getters, revoked proxies).
+   */
+  const dispatch = async <G extends unknown[]>(
+    type: MessageType,
+    args: unknown[],
+    resolve: (args: unknown[]) => [CallOptions, ...G],
+    fieldsOf: (given: G, moment: Moment) => Dict,
+  ): Promise<Ctx> => {
+    const callback = callbackOf(args);
     let ctx = newCtx({ type } as Message);
     try {
-      const fields = fieldsOf();
+      const moment = now();
+      const [options, ...given] = resolve(args);
+      const fields = fieldsOf(given, moment);
       if (fields.event === null) throw INVALID;
-      refuseWithoutConsent();
+      // The outbox asks once more when the middlewares are through, which may take its time.
+      if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
       // The copy is made now: what the site does to its objects later is not this call's.
-      ctx = newCtx(copy(buildMessage(type, fields, given.options, moment)));
+      ctx = newCtx(copy(buildMessage(type, fields, options, moment)));
       identity.refresh();
-      emit(type, ...Object.values(given));
-      if (type === 'identify' && unchanged.leavesOut(ctx, given.options, source.writeKey)) logSaved();
+      emit(type, ...given, options, callback);
+      if (type === 'identify' && unchanged.leavesOut(ctx, options, source.writeKey)) logSaved();
       else {
-        ctx.event = await pipeline.pass(ctx.event);
-        refuseWithoutConsent();
+        // Copied once more: what a middleware keeps is not this message, and what it broke stops here.
+        ctx.event = copy(await pipeline.pass(ctx.event));
+        if (!ctx.event.type[0]) throw INVALID;
         await outbox.add(ctx);
       }
     } catch (error) {
@@ -110,47 +105,37 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
       if (ctx.reason === INVALID) warnOnce(type, error);
       report(ctx);
     }
-    given.callback?.(ctx);
+    // What it throws is the site's error, and shows as an unhandled rejection.
+    void (async () => callback?.(ctx))();
     return ctx;
   };
 
   /** identify and group: what is given joins what is known. */
-  const describe = (type: 'identify' | 'group', entity: Group, args: unknown[]): Promise<Ctx> => {
-    const given = resolveIdentity(args);
-    const fieldsOf = (): Dict => {
+  const describe = (type: 'identify' | 'group', entity: Group, args: unknown[]): Promise<Ctx> =>
+    dispatch(type, args, resolveIdentity, (given) => {
       // NaN is an id that went wrong: its traits may not go to whoever is known.
       if (args[0] !== args[0]) throw INVALID;
-      entity.identify(given.id, copy(given.traits));
-      given.id = entity.id();
-      return { groupId: entity === group ? given.id : undefined, traits: entity.traits() };
-    };
-    return dispatch(type, fieldsOf, given);
-  };
+      entity.identify(given[0], copy(given[1]));
+      given[0] = entity.id();
+      return { groupId: entity === group ? given[0] : undefined, traits: entity.traits() };
+    });
 
-  const track = (...args: unknown[]): Promise<Ctx> => {
-    const given = resolveTrack(args);
-    return dispatch('track', () => ({ event: given.event, properties: given.properties }), given);
-  };
+  const track = (...args: unknown[]): Promise<Ctx> =>
+    dispatch('track', args, resolveTrack, ([event, properties]) => ({ event, properties }));
 
   const view =
     (type: 'page' | 'screen') =>
-    (...args: unknown[]): Promise<Ctx> => {
-      const given = resolvePage(args);
-      const { name, category } = given;
-      const moment = now();
-      const described = type === 'page' && { ...moment.page, category, name };
-      const properties = { ...described, ...given.properties };
-      return dispatch(type, () => ({ name, category, properties }), given, moment);
-    };
+    (...args: unknown[]): Promise<Ctx> =>
+      dispatch(type, args, resolvePage, ([category, name, properties], { page }) => {
+        const described = type === 'page' && { ...page, category, name };
+        return { name, category, properties: { ...described, ...properties } };
+      });
 
-  const alias = (...args: unknown[]): Promise<Ctx> => {
-    const given = resolveAlias(args);
-    const fieldsOf = (): Dict => ({
-      userId: given.to || user.id(),
-      previousId: given.from || user.id() || user.anonymousId(),
-    });
-    return dispatch('alias', fieldsOf, given);
-  };
+  const alias = (...args: unknown[]): Promise<Ctx> =>
+    dispatch('alias', args, resolveAlias, ([to, from]) => ({
+      userId: to || user.id(),
+      previousId: from || user.id() || user.anonymousId(),
+    }));
 
   const call = ([method, ...args]: Call): unknown => {
     const noted = (args[args.length - 1] as Dict | undefined)?.__t ? (args.pop() as Noted) : undefined;
@@ -183,7 +168,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     group: (...args: unknown[]) => (args.length ? describe('group', group, args) : group),
     alias,
     user: () => user,
-    setAnonymousId: (id?: string | null) => user.anonymousId(id || uuid()),
+    setAnonymousId: (id?: string | null) => user.anonymousId(asId(id) || uuid()),
     reset: () => {
       group.reset();
       user.reset();
@@ -211,11 +196,13 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     trackForm,
     trackSubmit: trackForm,
     optIn: (categories: Dict<boolean> = {}) => {
-      store.carry(NAMES, IDS, () => consent.decide(categories));
+      store.carry([...NAMES, outbox.key], IDS, () => consent.decide(categories));
+      // By another id than theirs, other sub-domains see that what they kept from before an optOut is of nobody.
+      user.anonymousId();
       outbox.flush();
     },
     optOut: () => {
-      identity.erase();
+      store.erase(NAMES);
       outbox.clear();
       consent.decide();
     },

@@ -1,51 +1,43 @@
 /**
  * The overloads of analytics.js, read by position: `id` takes a string or a number and null skips a slot.
- * This accepts every form of both published clients. The order of each result's keys is
- * that of the arguments a listener gets.
+ * This accepts every form of both published clients. Each result has the options first, then what a listener gets.
  */
-import type { CallOptions, Callback } from './types';
+import type { CallOptions, Callback, Dict } from './types';
 import { asId, dict, isFunction, isPlainObject, isString } from './values';
 
 type Args = readonly unknown[];
 
-const callbackOf = (args: Args): Callback | undefined => args.find(isFunction) as Callback | undefined;
+/** The first function anywhere. */
+export const callbackOf = (args: Args): Callback | undefined => args.find(isFunction) as Callback | undefined;
 
 /** identify and group: `(id?, traits?, options?, callback?)`. */
-export const resolveIdentity = (args: Args) => {
+export const resolveIdentity = (args: Args): [options: CallOptions, id: string | null, traits: Dict] => {
   const id = asId(args[0]);
-  const rest = id === null && isPlainObject(args[0]) ? args : args.slice(1);
-  return { id, traits: dict(rest[0]), options: dict(rest[1]) as CallOptions, callback: callbackOf(args) };
+  const [traits, options] = id === null && isPlainObject(args[0]) ? args : args.slice(1);
+  return [dict(options), id, dict(traits)];
 };
 
 /** track: `(event, properties?, options?, callback?)` or `({event, properties}, options?, callback?)`; null is no event. */
-export const resolveTrack = (args: Args) => {
+export const resolveTrack = (args: Args): [options: CallOptions, event: string | null, properties: Dict] => {
   const [first, second, third] = args;
-  const whole = isPlainObject(first);
-  return {
-    event: asId(whole ? first.event : first),
-    properties: dict(whole ? first.properties : second),
-    options: dict(whole ? second : third) as CallOptions,
-    callback: callbackOf(args),
-  };
+  return isPlainObject(first)
+    ? [dict(second), asId(first.event), dict(first.properties)]
+    : [dict(third), asId(first), dict(second)];
 };
 
 /** page and screen: `(category?, name?, properties?, options?, callback?)`; a single string is the name. */
-export const resolvePage = (args: Args) => {
+export const resolvePage = (
+  args: Args,
+): [options: CallOptions, category: string | undefined, name: string | undefined, properties: Dict] => {
   const strings = args.slice(0, 2).filter(isString);
   const slot = args.findIndex((argument, at) => at > 1 || !(argument == null || isString(argument)));
   const [properties, options] = slot < 0 ? [] : args.slice(slot);
   const name = strings.pop();
-  return {
-    category: strings.pop(),
-    name,
-    properties: dict(properties),
-    options: dict(options) as CallOptions,
-    callback: callbackOf(args),
-  };
+  return [dict(options), strings.pop(), name, dict(properties)];
 };
 
 /** alias: `(to, from?, options?, callback?)`. */
-export const resolveAlias = (args: Args) => {
+export const resolveAlias = (args: Args): [options: CallOptions, to: string | undefined, from: string | undefined] => {
   const [to, from] = args.map(asId).filter(isString);
-  return { to, from, options: dict(args.find(isPlainObject)) as CallOptions, callback: callbackOf(args) };
+  return [dict(args.find(isPlainObject)), to, from];
 };

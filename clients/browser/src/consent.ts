@@ -5,17 +5,25 @@ import { attempt, parse, stringify } from './values';
 const NAME = 'tabard_consent';
 const OUT = 'out';
 
-/** What the visitor decided, kept in a cookie so that it holds on every sub-domain: `out`, or the categories allowed. */
+/**
+ * What the visitor decided: `out`, or the categories allowed. Kept in a cookie, so that it holds on every sub-domain, and
+ * in local storage, where a cookie that is gone comes back from. Each page renews both.
+ */
 export const createConsent = (jar: Jar, undecided: Undecided | undefined) => {
-  let inPage: string | null = null;
+  let inPage = attempt(() => localStorage[NAME] as string);
 
-  const decision = (): string | null => jar.get(NAME) || inPage;
+  const decision = (): string | null | undefined => jar.get(NAME) || inPage;
+
+  const keep = (decided: string): void => {
+    jar.set(NAME, (inPage = decided));
+    attempt(() => (localStorage[NAME] = decided));
+  };
+
+  const before = decision();
+  if (before) keep(before);
 
   return {
-    decide: (categories?: Dict<boolean>): void => {
-      inPage = categories ? stringify(categories) : OUT;
-      jar.set(NAME, inPage);
-    },
+    decide: (categories?: Dict<boolean>): void => keep(categories ? stringify(categories) : OUT),
     categories: (): Dict | null | undefined => attempt(() => parse(decision()!) as Dict),
     /** Where identity may be kept now, and what happens to a call made now. */
     rule: (): Required<Omit<Undecided, 'gpc'>> => {
@@ -28,3 +36,5 @@ export const createConsent = (jar: Jar, undecided: Undecided | undefined) => {
     },
   };
 };
+
+export type Consent = ReturnType<typeof createConsent>;

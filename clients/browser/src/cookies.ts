@@ -26,31 +26,33 @@ const write = (name: string, value: string | null, attributes: string): void => 
 const widestDomain = (): string => {
   const labels = location.hostname.split('.');
   // Of shop.example.com: .example.com, then .shop.example.com.
-  const domains = labels.map((_, at) => '.' + labels.slice(-1 - at).join('.')).slice(1);
-  const taken = domains.find((domain) => {
+  for (let domain = '.' + labels.pop(), found; labels[0]; ) {
+    domain = '.' + labels.pop() + domain;
     write('__tld__', '1', 'domain=' + domain);
-    const found = find('__tld__');
+    found = find('__tld__');
     write('__tld__', null, 'domain=' + domain);
-    return found;
-  });
-  return taken || '';
+    if (found) return domain;
+  }
+  return '';
 };
 
 /** Cookies of the widest accepted domain: path /, Lax, one year, Secure on https, unless the site says otherwise. */
 export const cookieJar = (options: NonNullable<LoadOptions['cookie']>): Jar => {
-  const { maxage = 365, path = '/', sameSite = 'Lax', secure = location.protocol === 'https:' } = options;
-  let { domain } = options;
+  let { domain, maxage = 365, path = '/', sameSite = 'Lax', secure = location.protocol === 'https:' } = options;
   const widest = (): string => (domain ??= widestDomain());
   return {
     get: find,
-    set: (name, value) =>
+    set: (name, value) => {
+      // One for this host alone, as a server may set, would stand beside ours and be read in its place.
+      write(name, null, 'path=' + path);
       write(
         name,
         value,
         `path=${path};samesite=${sameSite};max-age=${maxage * 86400}` +
           (widest() && ';domain=' + domain) +
           (secure ? ';secure' : ''),
-      ),
+      );
+    },
     widest,
   };
 };

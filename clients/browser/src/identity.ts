@@ -26,7 +26,7 @@ export const AD_REFERRER = 's%3Acontext.referrer';
 /** What cookies hold. */
 export const IDS = [ANONYMOUS_ID, USER_ID, GROUP_ID];
 /** All that is known of the visitor, the anonymous id first. */
-export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, REFRESHED];
+export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, REFRESHED, AD_REFERRER];
 
 /** Each id with what is forgotten along with it. */
 const OWNED = [NAMES, [USER_ID, TRAITS, SENT], [GROUP_ID, GROUP_TRAITS]];
@@ -37,14 +37,15 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
   const forget = (names: string[]): void => names.forEach((name) => setLocal(name, null));
 
   const get = (name: string): string | null => {
+    const anonymous = cookie(ANONYMOUS_ID);
     OWNED.forEach((names) => {
-      const known = asId(local(names[0]!));
-      if (known && cookie(ANONYMOUS_ID) && cookie(names[0]!) !== known) forget(names);
-    });
-    IDS.forEach((id) => {
-      const value = cookie(id) || asId(local(id));
-      if (value && value !== local(id)) setLocal(id, value);
-      if (value) setCookie(id, value);
+      const id = names[0]!;
+      const told = cookie(id);
+      const known = asId(local(id));
+      if (known === told) return;
+      if (anonymous && known) forget(names);
+      if (told) setLocal(id, told);
+      else if (!anonymous) setCookie(id, known);
     });
     return asId(local(name));
   };
@@ -98,7 +99,7 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
       identify: (value?: unknown, given?: Dict | null): void => {
         const before = id();
         const next = asId(value) || before;
-        const kept = !before || before === next ? traits() : {};
+        const kept = (!before || before === next) && traits();
         id(next);
         traits({ ...kept, ...given });
       },
@@ -113,7 +114,7 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
     // Another person: what was done under the old anonymous id was not theirs.
     ...entity(USER_ID, TRAITS, mint),
     anonymousId: (value) => {
-      if (value !== undefined) set(ANONYMOUS_ID, value);
+      if (value !== undefined) set(ANONYMOUS_ID, asId(value));
       else if (!get(ANONYMOUS_ID)) mint();
       return get(ANONYMOUS_ID);
     },
@@ -129,10 +130,6 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
   return {
     user,
     group,
-    erase: (): void => {
-      forget(NAMES);
-      [...IDS, AD_REFERRER].forEach((name) => jar.set(name, null));
-    },
     /** Once a day, renews the cookies' year. */
     refresh: (): void => {
       const today = Math.floor(Date.now() / 864e5);

@@ -8,9 +8,8 @@ import { isFunction } from './values';
 export const trackOn =
   (trigger: 'click' | 'submit', track: (...args: unknown[]) => unknown) =>
   async (elements: Elements, event: Of<string>, properties?: Of<Dict | undefined>, options?: CallOptions): Promise<void> => {
-    const list = elements instanceof Element ? [elements] : Array.from(elements || []);
-    list.forEach((element) => {
+    for (const element of Array.from((elements as Node | null)?.nodeType ? [elements as Element] : ((elements || []) as ArrayLike<Element>))) {
       const of = <T>(value: Of<T>): T => (isFunction(value) ? (value as (element: Element) => T)(element) : (value as T));
       element.addEventListener(trigger, () => track(of(event), of(properties), options));
-    });
+    }
   };

@@ -2,7 +2,7 @@ import { contextOf } from './context';
 import type { Moment } from './page';
 import type { Store } from './store';
 import type { CallOptions, Dict, LoadOptions, Message, MessageType, User } from './types';
-import { attempt, uuid } from './values';
+import { asId, attempt, uuid } from './values';
 
 /** The whole message of one call: what was given, who is on the page, and where and when that was. */
 export const messageBuilder =
@@ -10,9 +10,9 @@ export const messageBuilder =
   (type: MessageType, fields: Dict, given: CallOptions, { time, page, previousUrl }: Moment): Message => {
     // What is no field of a message is context.
     const { integrations, anonymousId, userId, timestamp, messageId, context, force: _, ...extra } = given;
-    if (anonymousId) user.anonymousId(anonymousId);
-    const enabled: Dict = {};
-    for (const name in options.integrations) enabled[name] = !!options.integrations[name];
+    if (asId(anonymousId)) user.anonymousId(anonymousId);
+    const enabled: Dict = { ...options.integrations };
+    for (const name in enabled) enabled[name] = !!enabled[name];
     const pageNow: Dict = { ...page, previousUrl };
     if (type === 'page') for (const key in page) pageNow[key] = (fields.properties as Dict)[key];
     return {

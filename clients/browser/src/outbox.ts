@@ -2,6 +2,7 @@
  * Messages on their way to the collector. A message is this client's own copy from its call on; each try sends the
  * same content with the same messageId, so the server recognises what it already has.
  */
+import type { Consent } from './consent';
 import type { Store } from './store';
 import type { Ctx, Dict, Message } from './types';
 import { dict, isString, stringify, uuid, warnOnce } from './values';
@@ -10,15 +11,6 @@ export interface Source {
   writeKey: string;
   /** Base of the collector, ending in /v1. */
   endpoint: string;
-}
-
-interface Rules {
-  /** False until the visitor allows sending. */
-  open: () => boolean;
-  /** Writes the visitor's consent of the moment of sending into the message. */
-  stamp: (ctx: Ctx) => void;
-  /** Told once what became of a message. */
-  report: (ctx: Ctx) => void;
 }
 
 export const newCtx = (event: Message): Ctx => ({
@@ -42,21 +34,24 @@ const STORED_CHARS_MAX = 256e3;
 const BACKOFF_MAX_MS = 6e4;
 const RETRY_AFTER_MAX_S = 300;
 const REQUEST_TIMEOUT_MS = 3e4;
+const CUT_OFF_MS = 99;
 /** Tries without an answer, one after the other, before the console tells. */
 const TRIES_SILENT_MAX = 9;
 
-const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
+const bytesOf = (text: string): number => new Blob([text]).size;
 
 export const createOutbox = (
   { writeKey, endpoint }: Source,
-  { local, setLocal }: Store,
-  { open, stamp, report }: Rules,
+  { local, setLocal, erase }: Store,
+  { rule, categories }: Consent,
+  /** Told once what became of a message. */
+  report: (ctx: Ctx) => void,
 ) => {
   const key = 'tabard:q:' + writeKey;
   const tab = uuid();
   const settlers = new WeakMap<Ctx, () => void>();
   let waiting: Ctx[] = [];
-  const flying: Ctx[][] = [];
+  let flying: Ctx[][] = [];
   let flyingBytes = 0;
   let failures = 0;
   let heldUntil = 0;
@@ -67,6 +62,8 @@ export const createOutbox = (
   /** What is sent now has to outlive the page. */
   let leaving = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  /** Milliseconds the timer was set to; Infinity where it is not. */
+  let timerMs = Infinity;
 
   const stored = (): Dict => dict(local(key));
 
@@ -74,9 +71,10 @@ export const createOutbox = (
   const store = (): void => {
     const { [tab]: before, ...others } = stored();
     const list = flying.flat().concat(waiting).map(({ event }) => event).slice(-STORED_MAX);
-    while (stringify(list).length > STORED_CHARS_MAX) list.splice(0, 9);
+    let excess = stringify(list).length - STORED_CHARS_MAX;
+    while (excess > 0) excess -= stringify(list.shift()).length;
     if (list[0]) setLocal(key, { ...others, [tab]: list });
-    else if (before) setLocal(key, stringify(others) === '{}' ? null : others);
+    else if (before) setLocal(key, Object.keys(others)[0] ? others : null);
   };
 
   /** Resolves after the first answer, or when it is clear that there will be none soon. */
@@ -98,7 +96,7 @@ export const createOutbox = (
   /** Keeps for later what cannot go now. */
   const park = (): void => {
     store();
-    waiting.forEach((ctx) => settle(ctx, open() ? 'waiting' : 'consent'));
+    waiting.forEach((ctx) => settle(ctx, rule().events === 'send' ? 'waiting' : 'consent'));
   };
 
   /**
@@ -106,7 +104,7 @@ export const createOutbox = (
    * that leaves does not wait for its own backoff, only for what the server asked.
    */
   const pause = (): number => {
-    if (!open() || !navigator.onLine) return BACKOFF_MAX_MS;
+    if (rule().events !== 'send' || !navigator.onLine) return BACKOFF_MAX_MS;
     return leaving && !asked ? 0 : heldUntil - performance.now();
   };
 
@@ -125,9 +123,11 @@ export const createOutbox = (
   };
 
   const post = (ctxs: Ctx[]): void => {
+    // The consent of the moment of sending.
+    const categoryPreferences = categories();
     ctxs.forEach((ctx) => {
       ctx.attempts++;
-      stamp(ctx);
+      if (categoryPreferences) ctx.event.context = { ...ctx.event.context, consent: { categoryPreferences } };
     });
     const [{ event }, second] = ctxs as [Ctx, Ctx?];
     const url = `${endpoint}/${second ? 'b' : event.type[0]}`;
@@ -140,9 +140,8 @@ export const createOutbox = (
     flyingBytes += bytes;
     const answered = (status: number, retryAfter: number): void => {
       flyingBytes -= bytes;
-      const at = flying.indexOf(ctxs);
-      if (at < 0) return;
-      flying.splice(at, 1);
+      if (!flying.includes(ctxs)) return;
+      flying = flying.filter((others) => others !== ctxs);
       if (!status || status >= 500 || status === 429 || status === 408) return retryLater(ctxs, retryAfter);
       failures = 0;
       store();
@@ -158,14 +157,24 @@ export const createOutbox = (
       credentials: 'omit',
       signal: AbortSignal.timeout?.(REQUEST_TIMEOUT_MS),
     }).then(
-      ({ status, headers }) => answered(status, +headers.get('retry-after')! || 0),
-      () => answered(0, 0),
+      ({ status, headers }) => answered(status, +headers.get('retry-after')!),
+      // Chromium calls a request failed that a navigation cuts off from its page, just before the page goes. It may well
+      // arrive: it stays under way, and so is stored but not sent again, unless the page is still there a moment later.
+      () => setTimeout(answered, CUT_OFF_MS, 0, 0),
     );
+  };
+
+  /** Throws everything away, also what is stored and what is on its way: nothing of it is tried again. */
+  const clear = (): void => {
+    erase([key]);
+    finish(flying.splice(0).flat().concat(waiting.splice(0)), 'consent');
   };
 
   const flush = (): void => {
     clearTimeout(timer);
-    timer = undefined;
+    timerMs = Infinity;
+    // The visitor may have opted out in another tab.
+    if (rule().events === 'drop') return clear();
     if (waiting[0] && pause() > 0) {
       park();
       return schedule(pause());
@@ -178,8 +187,11 @@ export const createOutbox = (
     }
   };
 
+  /** One flush, at the earliest of the times asked for. */
   const schedule = (ms = 0): void => {
-    timer ??= setTimeout(flush, ms);
+    if (ms >= timerMs) return;
+    clearTimeout(timer);
+    timer = setTimeout(flush, (timerMs = ms));
   };
 
   const leave = (): void => {
@@ -198,8 +210,7 @@ export const createOutbox = (
     if (!left[0]) return;
     const ctxs = left.map(newCtx);
     waiting.push(...ctxs);
-    setLocal(key, null);
-    store();
+    setLocal(key, { [tab]: left });
     // Other tabs would take these, still stored, for left behind: until there is an answer the lock keeps them away.
     const answered = ctxs.map(settled);
     flush();
@@ -211,15 +222,18 @@ export const createOutbox = (
     leave();
   });
   addEventListener('pageshow', () => (gone = leaving = false));
-  addEventListener('visibilitychange', () => document.hidden && leave());
+  addEventListener('visibilitychange', () => (document.hidden ? leave() : flush()));
   addEventListener('online', flush);
 
   // One tab alone; without locks (plain http) two tabs opened in the same instant may both send, which the server mends.
   const { locks } = navigator;
+  // What a visitor who has opted out left behind goes.
+  flush();
   if (local(key) && locks) void locks.request(key, { ifAvailable: true }, (lock) => lock && recover());
   else void recover();
 
   return {
+    key,
     flush,
     /** Queues one message and resolves as `settled` does. */
     add: (ctx: Ctx): Promise<void> => {
@@ -232,14 +246,9 @@ export const createOutbox = (
         if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');
       }
       if (leaving) leave();
-      else if (pause() > 0) flush();
       else schedule();
       return result;
     },
-    /** Throws everything away, also what is stored and what is on its way: nothing of it is tried again. */
-    clear: (): void => {
-      setLocal(key, null);
-      finish(flying.splice(0).flat().concat(waiting.splice(0)), 'consent');
-    },
+    clear,
   };
 };

@@ -31,9 +31,9 @@ export const createPipeline = () => {
       if ((plugin.type as string) !== 'destination')
         steps.push(async (event) => {
           const updateEvent = (path: string, value: unknown): Message => {
-            const keys = path.split('.');
-            const last = keys.pop()!;
-            keys.reduce((inner, key) => (inner[key] ??= {}) as Dict, event as Dict)[last] = value;
+            const step = (inner: Dict, key: string, at: number, keys: string[]): Dict =>
+              (inner[key] = keys[at + 1] ? inner[key] ?? {} : value) as Dict;
+            path.split('.').reduce(step, event as Dict);
             return event;
           };
           const ctx = { id: event.messageId, event, updateEvent };

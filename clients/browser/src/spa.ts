@@ -10,10 +10,9 @@ export const watchNavigation = (analytics: Analytics, left: (url: string) => voi
 
   const look = (): void => {
     setTimeout(() => {
-      const before = seen;
+      if (seen === here()) return;
+      left(seen);
       seen = here();
-      if (seen === before) return;
-      left(before);
       void analytics.page();
     });
   };

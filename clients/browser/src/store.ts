@@ -19,7 +19,7 @@ export const createStore = (jar: Jar, reach: () => Reach) => {
 
   /** As it was stored by whoever: the reader checks the shape. */
   const local = (name: string): unknown => {
-    const text = memory.get(name) ?? attempt(() => area().getItem(name));
+    const text = memory.get(name) ?? attempt(() => area()[name] as string);
     const parsed = attempt(() => [parse(text!)]);
     // Older clients wrote bare strings here; all wrote null for what is not known.
     return parsed ? parsed[0] : text ?? null;
@@ -29,8 +29,8 @@ export const createStore = (jar: Jar, reach: () => Reach) => {
   const setLocal = (name: string, value: unknown): void => {
     attempt(() => {
       memory.set(name, stringify(value));
-      if (value === null) area().removeItem(name);
-      else area().setItem(name, memory.get(name)!);
+      if (value === null) delete area()[name];
+      else area()[name] = memory.get(name);
       memory.delete(name);
     });
   };
@@ -47,12 +47,21 @@ export const createStore = (jar: Jar, reach: () => Reach) => {
     cookie,
     setCookie,
     jar,
+    /** Removes the named values from wherever they may be, whatever the reach is now. */
+    erase: (names: string[]): void =>
+      names.forEach((name) => {
+        memory.delete(name);
+        attempt(() => delete localStorage[name]);
+        attempt(() => delete sessionStorage[name]);
+        jar.set(name, null);
+      }),
     /** Takes the named values along over a change of the reach; `shared` ones go into cookies too. */
     carry: (names: string[], shared: string[], change: () => void): void => {
       const values = names.map(local) as string[];
       change();
       names.forEach((name, at) => {
         const value = values[at]!;
+        attempt(() => delete sessionStorage[name]);
         if (value === null && !memory.has(name)) return;
         setLocal(name, value);
         if (shared.includes(name)) setCookie(name, value);

@@ -12,7 +12,7 @@ const KNOWN_MS = 7 * 864e5;
 
 export const createUnchanged = ({ local, setLocal }: Store, always: boolean | undefined) => {
   /** The latest identify still on its way, and what it says. */
-  let flying: [ctx: Ctx, print: string] | undefined;
+  let flying: [ctx: Ctx, print: string] | false | undefined;
 
   /** `[print, time, saved]`, or whatever else is stored there. */
   const sent = (): { 0?: string; 1: number; 2: number } => Object(local(SENT));
@@ -26,20 +26,20 @@ export const createUnchanged = ({ local, setLocal }: Store, always: boolean | un
       const print = stringify([writeKey, userId, anonymousId, traits]);
       const { 0: known, 1: time, 2: saved } = sent();
       // A time to come is of a clock that was wrong: it tells nothing.
-      const age = Date.now() - time;
-      const current = flying ? flying[1] : age >= 0 && age < KNOWN_MS && known;
+      const current = flying ? flying[1] : !Math.floor((Date.now() - time) / KNOWN_MS) && known;
       // With options (integrations, context) a call says more than its traits, and so does the next one without.
       const plain = !Object.keys(others)[0];
       ctx.suppressed = plain && !force && !always && current === print;
       if (ctx.suppressed) setLocal(SENT, [known, time, (saved || 0) + 1]);
       else {
-        flying = plain ? [ctx, print] : undefined;
-        if (!plain) setLocal(SENT, ['', 0, saved]);
+        flying = plain && [ctx, print];
+        // What this page does not live to see answered may have arrived all the same.
+        setLocal(SENT, [0, 0, saved]);
       }
       return ctx.suppressed;
     },
     settled: (ctx: Ctx): void => {
-      if (flying?.[0] !== ctx) return;
+      if (!flying || flying[0] !== ctx) return;
       if (ctx.delivered) setLocal(SENT, [flying[1], Date.now(), sent()[2]]);
       flying = undefined;
     },

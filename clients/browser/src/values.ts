@@ -5,7 +5,7 @@ export const isString = (value: unknown): value is string => typeof value === 's
 export const isFunction = (value: unknown): value is (...args: never[]) => unknown => typeof value === 'function';
 
 /** Class instances pass, arrays and dates do not: the test the analytics.js family uses. */
-export const isPlainObject = (value: unknown): value is Dict => Object.prototype.toString.call(value) === '[object Object]';
+export const isPlainObject = (value: unknown): value is Dict => ({}).toString.call(value) === '[object Object]';
 
 /** The value, or an empty object in place of one of another shape. */
 export const dict = (value: unknown): Dict => (isPlainObject(value) ? value : {});
@@ -14,8 +14,8 @@ export const dict = (value: unknown): Dict => (isPlainObject(value) ? value : {}
 export const asId = (value: unknown): string | null =>
   isString(value) || Number.isFinite(value) ? `${value}` || null : null;
 
-/** A version 4 UUID; on plain http pages, where `crypto.randomUUID` is absent, 128 random bits. */
-export const uuid = (): string => crypto.randomUUID?.() || crypto.getRandomValues(new Uint32Array(4)).join('-');
+/** A version 4 UUID; on plain http pages, where `crypto.randomUUID` is absent, the one in an object URL's name. */
+export const uuid = (): string => crypto.randomUUID?.() || URL.createObjectURL(new Blob()).slice(-36);
 
 /** The result, or undefined where the browser denies it (storage, cookies) or the text is not what it should be. */
 export const attempt = <T>(action: () => T): T | undefined => {

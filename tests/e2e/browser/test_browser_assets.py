@@ -16,16 +16,16 @@ from tabard.collector.browser_assets.identity_cookies import renewed_cookies
 
 CLIENT = Path(__file__).parents[3] / "clients" / "browser"
 BUILT = Path(assets.__file__).parent
+PAGE = Path(__file__).parents[3] / "docs" / "browser-client.md"
 
 
 def test_the_built_files_are_made_from_the_sources_as_they_are() -> None:
     if not CLIENT.is_dir():
         pytest.skip("clients/browser is not here: this is no checkout")
     digest = hashlib.sha256()
-    for source in sorted((CLIENT / "src").iterdir()):
-        digest.update(source.name.encode() + source.read_bytes())
-    version = json.loads((CLIENT / "package.json").read_text())["version"]
-    digest.update(version.encode())
+    within = [path for folder in ("src", "build") for path in sorted((CLIENT / folder).iterdir())]
+    for source in [*within, CLIENT / "package.json", CLIENT / "package-lock.json"]:
+        digest.update(source.relative_to(CLIENT).as_posix().encode() + source.read_bytes())
     assert digest.hexdigest() == assets.MANIFEST.sources, "stale: run `npm run build` in clients/browser and commit"
 
 
@@ -49,6 +49,12 @@ def test_the_size_the_build_noted_is_the_size_served() -> None:
     noted = assets.MANIFEST.gzip_bytes["script"]
     # Node and Python may carry different builds of zlib, which end the last block a little differently.
     assert abs(len(assets.script_for("0e1d2c3b4a5968778695", b"{}", "gzip").body) - noted) <= 8
+
+
+def test_the_page_of_the_client_names_the_sizes_that_are_served() -> None:
+    brotli = len(assets.script_for("0e1d2c3b4a5968778695", b"{}", "br").body)
+    sizes = f"{assets.MANIFEST.gzip_bytes['script']:,} bytes gzip, {brotli:,} brotli"
+    assert sizes in PAGE.read_text("utf-8").replace("\n", " ")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node to read brotli: apt-get install nodejs")
@@ -153,6 +159,11 @@ def test_identity_cookies_are_set_once_more_for_the_domain_the_script_found() ->
 )
 def test_no_cookie_is_set_for_a_domain_that_is_not_the_servers(domain: str, host: str) -> None:
     assert renewed_cookies("ajs_user_id=u1", domain=domain, host=host, secure=True) == ()
+
+
+def test_what_the_visitor_decided_is_renewed_with_the_identity() -> None:
+    (cookie,) = renewed_cookies("tabard_consent=%7B%22ads%22%3Afalse%7D", domain="", host="localhost", secure=False)
+    assert cookie == "tabard_consent=%7B%22ads%22%3Afalse%7D; Max-Age=31536000; Path=/; SameSite=Lax"
 
 
 def test_a_value_that_is_no_id_is_not_repeated() -> None:

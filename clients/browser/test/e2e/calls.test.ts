@@ -284,3 +284,43 @@ inBrowser('before the script is there calls give promises of their outcome, user
   assert.deepEqual(await page.evaluate('early'), [null, null, {}, {}, null, null, null, null, true, true]);
   assert.deepEqual(await page.evaluate('outcome'), [[true, 'early'], 'u1', 'ready']);
 });
+
+inBrowser('a message that a middleware breaks is refused alone; the others of its tick are sent', async ({ page, recorder }) => {
+  recorder.page('/');
+  recorder.fault = () => ({ status: 200 });
+  await page.goto(recorder.url());
+  await started(page);
+  const outcomes = await page.evaluate(`(() => {
+    tabard.optIn({ a: true });
+    tabard.addSourceMiddleware(({ payload, next }) => {
+      const { obj } = payload;
+      if (obj.event === 'no context') delete obj.context;
+      if (obj.event === 'no type') delete obj.type;
+      if (obj.event === 'no JSON') obj.properties.self = obj;
+      next(payload);
+    });
+    return Promise.all(['sound', 'no context', 'no type', 'no JSON', 'sound too'].map((name) => tabard.track(name)))
+      .then((all) => all.map(({ delivered, reason }) => reason || delivered));
+  })()`);
+  assert.deepEqual(outcomes, [true, true, 'invalid', 'invalid', true]);
+  const sent = recorder.sent().filter(({ type }) => type === 'track');
+  assert.deepEqual(sent.map(({ event }) => event), ['sound', 'no context', 'sound too']);
+  assert.ok(sent.every(({ context }) => context.consent.categoryPreferences.a));
+});
+
+inBrowser('what a site hands over neither throws into it nor rejects: callbacks, getters, revoked proxies', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  const outcomes = await page.evaluate(`(() => {
+    const odd = { get event() { throw Error('the getter') }, get a() { throw Error('the getter') } };
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    return Promise.all([
+      tabard.track('a', {}, () => { throw Error('of the site') }),
+      tabard.track(odd), tabard.page('a', odd), tabard.track('a', odd), tabard.identify('u', odd),
+      tabard.track(proxy), tabard.identify(proxy), tabard.page(proxy), tabard.group(proxy), tabard.alias('a', proxy),
+    ]).then((all) => all.map(({ delivered, reason }) => reason || delivered));
+  })()`);
+  assert.deepEqual(outcomes, [true, ...Array(9).fill('invalid')]);
+});

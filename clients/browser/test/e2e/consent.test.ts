@@ -65,7 +65,7 @@ inBrowser('optOut erases identity and queue and holds on every sub-domain and la
   await page.evaluate('tabard.optOut()');
   await context.setOffline(false);
   assert.deepEqual(await cookiesOf(context), { tabard_consent: 'out' });
-  assert.deepEqual(await page.evaluate('Object.keys(localStorage)'), []);
+  assert.deepEqual(await page.evaluate('Object.entries(localStorage)'), [['tabard_consent', 'out']]);
   for (const host of ['shop.site.localhost', 'blog.site.localhost']) {
     await page.goto(recorder.url('/', host));
     await started(page);
@@ -111,4 +111,82 @@ inBrowser('optOut ends what is on its way: it is not tried again, nor sent after
   await recorder.until(() => recorder.accepted().some(({ event }) => event === 'again'), 'the track after opting in again');
   await page.waitForTimeout(1200);
   assert.deepEqual(recorder.sent().filter(({ type }) => type === 'track').map(({ event }) => event), ['flying', 'again']);
+});
+
+inBrowser('optOut erases what was kept before the site asked for consent; a later optIn brings none of it back', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.identify('u1', { email: 'a@example.com' })`);
+  const before = (await cookiesOf(context)).ajs_anonymous_id;
+  recorder.fault = () => ({ status: 500 });
+  await page.evaluate(`tabard.track('before')`);
+  await recorder.configure({ consent: {} });
+  await page.goto(recorder.url('/?asked'));
+  await started(page);
+  recorder.fault = undefined;
+  recorder.seen.length = 0;
+  await page.evaluate('tabard.optOut()');
+  assert.deepEqual(await page.evaluate('Object.keys(localStorage)'), ['tabard_consent']);
+  await page.evaluate(`tabard.optIn(); tabard.track('after')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'after'), 'the track after optIn');
+  await page.waitForTimeout(300);
+  const sent = recorder.sent();
+  assert.ok(!sent.some(({ event }) => event === 'before'));
+  assert.ok(sent.every(({ userId, anonymousId }) => !userId && anonymousId !== before));
+});
+
+inBrowser('a sub-domain that was not visited between optOut and optIn does not bring its person back', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url('/', 'blog.site.localhost'));
+  await started(page);
+  await page.evaluate(`tabard.identify('u1', { a: 1 })`);
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate('tabard.optOut(); tabard.optIn()');
+  const { ajs_anonymous_id: minted } = await cookiesOf(context);
+  await page.goto(recorder.url('/', 'blog.site.localhost'));
+  await started(page);
+  assert.deepEqual(await page.evaluate('[tabard.user().id(), tabard.user().traits(), tabard.user().anonymousId()]'), [null, {}, minted]);
+});
+
+inBrowser('what waits in another tab is thrown away when that tab is looked at after an optOut', async ({ context, recorder }) => {
+  recorder.page('/', '', { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  await Promise.all([one.goto(recorder.url()), two.goto(recorder.url())]);
+  await Promise.all([started(one), started(two)]);
+  recorder.fault = () => ({ status: 503, headers: { 'retry-after': '3' } });
+  await one.evaluate(`tabard.track('before')`);
+  await two.evaluate('tabard.optOut()');
+  await one.evaluate(`document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))`);
+  recorder.fault = undefined;
+  await two.evaluate('tabard.optIn()');
+  recorder.seen.length = 0;
+  await one.evaluate(`tabard.track('after')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'after'), 'the track after optIn', 8000);
+  assert.ok(!recorder.sent().some(({ event }) => event === 'before'));
+});
+
+inBrowser('optIn leaves nothing in the session storage that held it before', async ({ page, recorder }) => {
+  await recorder.configure({ consent: { storage: 'session' } });
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.track('held')`);
+  assert.ok(((await page.evaluate('Object.keys(sessionStorage)')) as string[]).length >= 2);
+  await page.evaluate('tabard.optIn()');
+  assert.deepEqual(await page.evaluate('Object.keys(sessionStorage)'), []);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'held'), 'the held track');
+});
+
+inBrowser('a decision whose cookie is gone comes back from local storage', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate('tabard.optOut()');
+  await context.clearCookies();
+  await page.reload();
+  await started(page);
+  assert.equal(await page.evaluate(`tabard.track('x').then(({ reason }) => reason)`), 'consent');
+  assert.deepEqual(await cookiesOf(context), { tabard_consent: 'out' });
 });

@@ -76,17 +76,52 @@ inBrowser('a call just before navigation arrives, and so does one made while the
   await recorder.until(() => ['before', 'in pagehide'].every((name) => recorder.accepted().some(({ event }) => event === name)), 'both tracks');
 });
 
-inBrowser('a navigation that cuts a slow request loses nothing and doubles nothing', async ({ page, recorder }) => {
+inBrowser('a request that a navigation cuts off arrives, and is not sent a second time by the page that goes', async ({ page, recorder }) => {
   recorder.page('/');
+  recorder.page('/next', '', { snippet: '' });
   await page.goto(recorder.url());
   await started(page);
   await recorder.untilAccepted(1);
-  recorder.fault = () => ({ status: 200, delayMs: 300 });
-  await page.evaluate(`tabard.track('slow')`);
+  recorder.fault = () => ({ status: 200, delayMs: 1500 });
+  await page.evaluate(`void tabard.track('slow')`);
   await recorder.until(() => recorder.sent().some(({ event }) => event === 'slow'), 'the slow request');
-  await page.goto(recorder.url('/?next'));
-  await recorder.until(() => recorder.accepted().length >= 3, 'both');
+  await leave(page, `location = '/next'`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'slow'), 'its answer');
   assert.equal(recorder.accepted().filter(({ event }) => event === 'slow').length, 1);
+  assert.equal(recorder.sent().filter(({ event }) => event === 'slow').length, 1);
+  const kept = (await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`)) as string;
+  assert.ok(kept.includes('slow'), 'nobody knows that it arrived: the next page with the client sends it again');
+});
+
+inBrowser('while nothing can be sent, what waits is stored once a tick, not with each call', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.addInitScript(`{
+    const real = localStorage;
+    window.stored = 0;
+    const counted = new Proxy(real, {
+      get: (target, name) => (typeof target[name] === 'function' ? target[name].bind(target) : target[name]),
+      set: (target, name, value) => (String(name).startsWith('tabard:q:') && window.stored++, (target[name] = value), true),
+      deleteProperty: (target, name) => delete target[name],
+    });
+    Object.defineProperty(window, 'localStorage', { value: counted });
+    const { setItem } = Storage.prototype;
+    Storage.prototype.setItem = function (name, value) { if (name.startsWith('tabard:q:')) window.stored++; setItem.call(real, name, value); };
+  }`);
+  await page.goto(recorder.url());
+  await started(page);
+  await recorder.untilAccepted(1);
+  await context.setOffline(true);
+  await page.evaluate(`tabard.track('first')`);
+  const writes = await page.evaluate(`(async () => {
+    const before = stored;
+    const calls = [];
+    for (let n = 0; n < 100; n++) { calls.push(tabard.track('n', { n })); for (let turn = 0; turn < 9; turn++) await null; }
+    await Promise.all(calls);
+    return stored - before;
+  })()`);
+  assert.ok((writes as number) >= 1 && (writes as number) <= 3, `${writes} writes`);
+  assert.equal((await page.evaluate(`Object.values(JSON.parse(localStorage['tabard:q:${recorder.writeKey}'])).flat().length`)), 101);
+  await context.setOffline(false);
 });
 
 inBrowser('offline messages are stored and sent when the line is back', async ({ page, context, recorder }) => {

@@ -240,3 +240,35 @@ inBrowser('options.anonymousId replaces the stored id, setAnonymousId mints one 
   assert.notEqual(minted, 'mine');
   assert.equal((await cookiesOf(context)).ajs_anonymous_id, minted);
 });
+
+inBrowser('a cookie that a server set for this host alone gives way to a change of the identity', async ({ page, context, recorder }) => {
+  for (const [name, value] of [['ajs_anonymous_id', 'anon-server'], ['ajs_user_id', 'u-old']] as const)
+    await context.addCookies([{ name, value, url: recorder.url() }]);
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  const ids = `[tabard.user().id(), tabard.user().anonymousId()]`;
+  assert.deepEqual(await page.evaluate(ids), ['u-old', 'anon-server']);
+  await page.evaluate(`tabard.identify('u-new', {})`);
+  const [user, anonymous] = (await page.evaluate(ids)) as string[];
+  assert.equal(user, 'u-new');
+  assert.notEqual(anonymous, 'anon-server');
+  await page.evaluate('tabard.reset()');
+  await page.evaluate(`tabard.track('after')`);
+  await recorder.until(() => recorder.accepted().some(({ event }) => event === 'after'), 'the track');
+  const last = recorder.accepted().find(({ event }) => event === 'after')!;
+  assert.equal(last.userId, null);
+  assert.ok(![anonymous, 'anon-server'].includes(last.anonymousId));
+  assert.deepEqual((await context.cookies()).map(({ name, domain }) => [name, domain]), [['ajs_anonymous_id', '.site.localhost']]);
+});
+
+inBrowser('on plain http too ids are UUIDs of version 4; what is no id becomes none', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url('/', 'shop.test'));
+  await started(page);
+  assert.equal(await page.evaluate('isSecureContext'), false);
+  const uuid = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
+  assert.match((await page.evaluate('tabard.user().anonymousId()')) as string, uuid);
+  assert.match((await page.evaluate('tabard.setAnonymousId({ a: 1 })')) as string, uuid);
+  assert.equal(await page.evaluate('tabard.setAnonymousId(7)'), '7');
+});

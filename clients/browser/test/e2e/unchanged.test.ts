@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { inBrowser, setUp, started } from './harness';
+import { inBrowser, leave, setUp, started } from './harness';
 import type { Recorder } from './recorder';
 
 setUp();
@@ -20,7 +20,7 @@ inBrowser('an identify that changes nothing is not sent, also on the next page; 
   await page.evaluate(`tabard.track('end')`);
   await recorder.until(() => recorder.accepted().some(({ event }) => event === 'end'), 'the end');
   assert.equal(identifies(recorder), 1);
-  assert.ok(lines.some((line) => line.includes('identify calls saved: 2')), lines.join('\n'));
+  assert.ok(lines.some((line) => line.endsWith('[tabard] saved 2')), lines.join('\n'));
 });
 
 inBrowser('a changed trait, another id, options or force make it go', async ({ page, recorder }) => {
@@ -96,4 +96,17 @@ inBrowser('what is remembered from a time to come, of a clock that was wrong, su
   await page.evaluate(`{ const [print, time, saved] = JSON.parse(localStorage.tabard_sent); localStorage.tabard_sent = JSON.stringify([print, time + 864e5, saved]) }`);
   assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), false);
   assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), true);
+});
+
+inBrowser('an identify whose answer its page does not live to see still counts: the one before it is said again', async ({ page, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.identify('u1', { plan: 'a' })`);
+  recorder.fault = () => ({ status: 200, delayMs: 300 });
+  await leave(page, `tabard.identify('u1', { plan: 'b' }); location = '/?next'`);
+  await started(page);
+  await recorder.until(() => identifies(recorder) === 2, 'the second identify');
+  recorder.fault = undefined;
+  assert.equal(await page.evaluate(`tabard.identify('u1', { plan: 'a' }).then(({ suppressed }) => suppressed)`), false);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { resolveAlias, resolveIdentity, resolvePage, resolveTrack } from '../../src/arguments';
+import { callbackOf, resolveAlias, resolveIdentity, resolvePage, resolveTrack } from '../../src/arguments';
 
 const callback = (): void => undefined;
 const [A, B] = [{ a: 1 }, { b: 2 }];
@@ -23,7 +23,7 @@ test('identify and group read id, traits, options and callback by their place', 
     [['', A], null, A, {}, undefined],
   ];
   for (const [args, id, traits, options, given] of cases)
-    assert.deepEqual(resolveIdentity(args), { id, traits, options, callback: given }, JSON.stringify(args));
+    assert.deepEqual([resolveIdentity(args), callbackOf(args)], [[options, id, traits], given], JSON.stringify(args));
 });
 
 test('track takes a name or a whole message', () => {
@@ -40,7 +40,7 @@ test('track takes a name or a whole message', () => {
     [[], null, {}, {}, undefined],
   ];
   for (const [args, event, properties, options, given] of cases)
-    assert.deepEqual(resolveTrack(args), { event, properties, options, callback: given }, JSON.stringify(args));
+    assert.deepEqual([resolveTrack(args), callbackOf(args)], [[options, event, properties], given], JSON.stringify(args));
 });
 
 test('page and screen: one string is the name, two are category and name, null skips a place', () => {
@@ -61,12 +61,12 @@ test('page and screen: one string is the name, two are category and name, null s
     [[callback], undefined, undefined, {}, {}, callback],
   ];
   for (const [args, category, name, properties, options, given] of cases)
-    assert.deepEqual(resolvePage(args), { category, name, properties, options, callback: given }, JSON.stringify(args));
+    assert.deepEqual([resolvePage(args), callbackOf(args)], [[options, category, name, properties], given], JSON.stringify(args));
 });
 
 test('alias takes numbers, and options in any place', () => {
-  assert.deepEqual(resolveAlias(['to', 'from', B, callback]), { to: 'to', from: 'from', options: B, callback });
-  assert.deepEqual(resolveAlias([1, 2]), { to: '1', from: '2', options: {}, callback: undefined });
-  assert.deepEqual(resolveAlias(['to', B]), { to: 'to', from: undefined, options: B, callback: undefined });
-  assert.deepEqual(resolveAlias(['to', callback]), { to: 'to', from: undefined, options: {}, callback });
+  assert.deepEqual(resolveAlias(['to', 'from', B, callback]), [B, 'to', 'from']);
+  assert.deepEqual(resolveAlias([1, 2]), [{}, '1', '2']);
+  assert.deepEqual(resolveAlias(['to', B]), [B, 'to', undefined]);
+  assert.deepEqual(resolveAlias(['to', callback]), [{}, 'to', undefined]);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { campaignOf } from '../../src/context';
+import { parametersOf } from '../../src/values';
 import { momentOf } from '../../src/page';
 
 const at = (u: string, c?: string) => {
@@ -20,13 +21,14 @@ test('a canonical link gives url and path, and the query of the page where it ha
 });
 
 test('a campaign is what utm_ parameters say, and the click ids that were asked for', () => {
-  assert.deepEqual(campaignOf('?utm_campaign=spring&utm_source=a+b&utm_term=%zz&gclid=1&fbclid=2', ['gclid']), {
+  const search = '?utm_campaign=spring&utm_source=a+b&utm_term=%zz&gclid=1&fbclid=2';
+  assert.deepEqual(campaignOf(search, parametersOf(search, ''), ['gclid']), {
     name: 'spring',
     source: 'a b',
     term: '%zz',
     clickIds: { gclid: '1' },
   });
-  assert.equal(campaignOf(''), undefined);
+  assert.equal(campaignOf('', {}), undefined);
 });
 
 test('the moment noted by a snippet keeps its time', () => {

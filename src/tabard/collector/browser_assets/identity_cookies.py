@@ -8,14 +8,16 @@ a POST), so another site can neither read nor plant an identity: without cookies
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
-IDENTITY_COOKIES = ("ajs_anonymous_id", "ajs_user_id", "ajs_group_id")
+# Who the visitor is, and what they decided on it.
+RENEWED_COOKIES = ("ajs_anonymous_id", "ajs_user_id", "ajs_group_id", "tabard_consent")
 MAX_AGE_S = 365 * 86_400
 DOMAIN_BYTES_MAX = 255
 VALUE_CHARS_MAX = 1_000
 
 
 def renewed_cookies(cookie_header: str, *, domain: str, host: str, secure: bool) -> tuple[str, ...]:
-    """The `Set-Cookie` values that answer one request: one for each identity cookie it carried.
+    """The `Set-Cookie` values that answer one request: one for each identity cookie it carried, and one for the
+    visitor's decision.
 
     `domain` is the request's body, the widest domain the script could write (`.example.com`, or empty for this host
     alone); `host` the request's Host without its port. A domain this host is not part of gives no cookies.
@@ -40,7 +42,7 @@ def _covers(domain: str, host: str) -> bool:
 def _identity(cookie_header: str) -> Iterable[tuple[str, str]]:
     # Not http.cookies: it stops at the first value it does not like, and other tools put JSON into theirs.
     sent = dict(part.strip().partition("=")[::2] for part in cookie_header.split(";"))
-    for name in IDENTITY_COOKIES:
+    for name in RENEWED_COOKIES:
         value = unquote(sent.get(name, ""))
         if value and value.isprintable() and len(value) <= VALUE_CHARS_MAX:
             yield name, quote(value, safe="")
