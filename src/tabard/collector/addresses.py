@@ -1,10 +1,14 @@
 """Who calls, and under which address we are called: forwarded headers count only from a trusted proxy."""
 
+import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from tabard.collector.request import Request
 from tabard.settings import Settings
+
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class Addresses:
@@ -56,7 +60,7 @@ class Addresses:
             return self._public_url
         if self.trusts(request.peer):
             host = request.header(b"x-forwarded-host") or request.header(b"host")
-            if host:
+            if host and _HOST.fullmatch(host):
                 scheme = "https" if (request.header(b"x-forwarded-proto") or b"http") == b"https" else "http"
                 return f"{scheme}://{host.decode('latin-1')}"
         return self._bound()

@@ -84,7 +84,7 @@ class Door:
                 self._elsewhere(request, reply)
         except LogUnavailable as problem:
             self.counts.unavailable(problem.code)
-            reply(self.respond.unavailable(problem.code, str(problem), problem.retry_after_s))
+            reply(self.respond.log_unavailable(problem))
         except Exception:  # noqa: BLE001 - the client gets the one error shape whatever happens here
             logger().exception("collector.request.failed", path=request.path.decode("utf-8", "replace"))
             reply(self.respond.failed())

@@ -59,6 +59,7 @@ class Batcher:
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
         self._idle = asyncio.Event()
+        self._trouble = ""
 
     def start(self) -> None:
         """Begins to write; call it on the event loop that submits."""
@@ -119,6 +120,15 @@ class Batcher:
             first_offset = self._commit(group)
             self._loop.call_soon_threadsafe(self._settle, group, first_offset)
 
+    def _say(self, problem: LogUnavailable | None) -> None:
+        """Logs the first of several refusals of one kind, and that they are over."""
+        code = problem.code if problem else ""
+        if problem and code != self._trouble:
+            logger().warning("collector.log.unavailable", code=code, problem=str(problem))
+        elif self._trouble and not problem:
+            logger().info("collector.log.available")
+        self._trouble = code
+
     def _commit(self, group: _Group) -> int:
         first_offset = -1
         try:
@@ -131,6 +141,8 @@ class Batcher:
         except Exception as problem:  # noqa: BLE001 - whatever it was, nothing of it may be called kept
             logger().exception("collector.append.failed")
             group.problem = LogUnavailable("log_failed", f"the log failed: {problem}")
+        if group.values or group.is_question:
+            self._say(group.problem)
         if group.rejections:
             group.rejections_kept = self._rejections.keep(group.rejections)
         return first_offset

@@ -42,7 +42,7 @@ class Pending:
         """Answers and counts; see `Submission.settle`."""
         if problem is not None and self.values:
             self.counts.unavailable(problem.code)
-            self.reply(self.respond.unavailable(problem.code, str(problem), problem.retry_after_s, self.origin))
+            self.reply(self.respond.log_unavailable(problem, self.origin))
             return
         if self.permissive and not rejections_kept:
             self.counts.unavailable("rejections_failed")

@@ -39,6 +39,10 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE: Final = b"connection: close\r\n\r\n"
 _KEEP: Final = b"connection: keep-alive\r\n\r\n"
 _END: Final = b"\r\n"
+REST_S: Final = 2.0
+"""How long a request that has begun to arrive may take to arrive whole once the collector stops."""
+
+_DIGITS_MAX: Final = 20
 _NEVER: Final = math.inf
 
 
@@ -95,7 +99,7 @@ class Connections:
         """Closes the idle connections now and each other one after its answer; `all_closed` tells when."""
         self.draining = True
         for connection in list(self.open):
-            connection.close_if_idle()
+            connection.end_soon()
         if not self.open:
             self.all_closed.set()
 
@@ -110,6 +114,10 @@ def _connections_max(settings: Settings) -> int:
     if soft < wanted:
         logger().warning("collector.connections.limited", connections=soft - _FILES_KEPT, files=soft)
     return min(settings.connections_max, soft - _FILES_KEPT)
+
+
+def _number(text: bytes) -> int:
+    return int(text) if text.isdigit() and len(text) < _DIGITS_MAX else 0
 
 
 class Connection(asyncio.Protocol):
@@ -218,8 +226,10 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > shared.settings.header_bytes_max:
             self._refuse_head()
             return
-        self.deadline = shared.now() + shared.settings.body_timeout_s
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._answering is None:
+        self.deadline = shared.now() + (REST_S if shared.draining else shared.settings.body_timeout_s)
+        if _number(self._headers.get(b"content-length", b"")) > shared.wire_bytes_max:
+            self._refuse_body()
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and self._answering is None:
             self._transport.write(_CONTINUE)
 
     def on_body(self, chunk: bytes) -> None:
@@ -358,20 +368,24 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         elif self._in_head and not self._head_fed_bytes:
             self._transport.close()
+        elif self._shared.draining:
+            self._refuse(self._shared.respond.unavailable("stopping", "the collector stops: send it again", 1))
         else:
             self._refuse(self._shared.respond.timed_out())
 
-    def close_if_idle(self) -> None:
-        """Closes the connection unless a request is under way."""
+    def end_soon(self) -> None:
+        """Closes the connection unless a request is under way; one that has not come whole has two more seconds."""
         if self._answering is None and self._in_head and not self._head_fed_bytes:
             self._transport.close()
+        elif self._answering is None and not self._deaf:
+            self.deadline = min(self.deadline, self._shared.now() + REST_S)
 
     def _hang_up(self) -> None:
         """Closes, but where something may still come in, first tells the client and lets it read the answer."""
         self._forget_waiting()
         if self._deaf and not self._half_closed and self._transport.can_write_eof():
             self._transport.write_eof()
-            self.deadline = self._shared.now() + LINGER_S
+            self.deadline = self._shared.now() + (0.0 if self._shared.draining else LINGER_S)
         else:
             self._deaf = True
             self._transport.close()

@@ -24,4 +24,4 @@ class ReadyQuestion:
         if problem is None:
             self._reply(self._respond.json(200, b'{"status":"ready"}'))
         else:
-            self._reply(self._respond.unavailable(problem.code, str(problem), problem.retry_after_s))
+            self._reply(self._respond.log_unavailable(problem))

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from tabard.collector.request import Answer
+from tabard.log.interface import LogUnavailable
 from tabard.message.rejection import Reason, Rejection
 
 _STATUS: Final = {
@@ -93,6 +94,10 @@ class Responder:
     def unavailable(self, code: str, message: str, retry_after_s: int, origin: bytes | None = None) -> Answer:
         """503: nothing of the request was kept, the client shall come again."""
         return self._error(503, code, message, origin, ((b"retry-after", b"%d" % retry_after_s),))
+
+    def log_unavailable(self, problem: LogUnavailable, origin: bytes | None = None) -> Answer:
+        """503 for a log that cannot commit now. What it says of folders and disks is for the operator alone."""
+        return self.unavailable(problem.code, "calls cannot be kept now: send it again", problem.retry_after_s, origin)
 
     def not_found(self, path: bytes) -> Answer:
         """404 for a path that is none of ours."""

@@ -106,7 +106,9 @@ def list_sources(data: Path, as_json: bool) -> None:
     )
     for each in sources:
         if each.kind is SourceKind.BROWSER:
-            print_line(f"\nIn the <head> of the pages of {each.name}:\n{_snippet(each, _host(data))}")
+            print_line()
+            print_line(f"In the <head> of the pages of {each.name}:")
+            print_line(_snippet(each, _host(data)))
 
 
 @source.command(epilog=example("tabard source disable shop"))

@@ -32,6 +32,7 @@ def planned(
         destinations=[desk.opened(each) for each in workspace.destinations()],
         presets=desk.presets,
         default_mapping=desk.default_mapping,
+        secret_fields=desk.secret_fields,
         new_id=new_id,
         new_key=new_write_key,
         now_ms=clock.now_ms(),

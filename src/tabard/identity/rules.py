@@ -117,7 +117,8 @@ def fact_of(message: Message, rules: Rules) -> Fact:
         return Fact(kind, subject, device, previous=_previous(message, user, blocked) if may else (), active=active)
     if kind == CONTROL:
         return Fact(UNGROUP, subject, device, group=_group(message, blocked), inside=False)
-    if body.get("event") in LEAVING and message.trust & Trust.CONTROL:
+    event = body.get("event")
+    if isinstance(event, str) and event in LEAVING and message.trust & Trust.CONTROL:
         gone = object_named(body, blocked)
         return Fact(UNGROUP, subject, device, group=gone and f"group:{gone}", inside=False, active=active)
     return Fact(kind, subject, device, active=active)

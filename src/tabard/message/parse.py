@@ -178,11 +178,11 @@ def states_message_id(item: Mapping[str, Any]) -> bool:
 def unreadable(problem: Exception) -> Refused:
     """The refusal for what a decoder raised."""
     if isinstance(problem, UnicodeDecodeError):
-        return Refused(Reason.INVALID_UTF8, f"the text is not UTF-8: {problem.reason} at byte {problem.start}")
+        return Refused(Reason.INVALID_UTF8, f"the text is not UTF-8: {problem.reason}")
     if isinstance(problem, RecursionError):
         return Refused(Reason.TOO_DEEP, "the JSON is nested far too deep: flatten it")
     if isinstance(problem, msgspec.ValidationError):
-        return Refused(Reason.NUMBER_OUT_OF_RANGE, f"{problem}: send it as a text")
+        return Refused(Reason.NUMBER_OUT_OF_RANGE, "a number is beyond what can be kept: send it as a text")
     if str(problem) == _TRUNCATED:
         return Refused(Reason.INVALID_JSON, "the body ends in the middle of the JSON: send the whole of it")
     return Refused(Reason.INVALID_JSON, str(problem))

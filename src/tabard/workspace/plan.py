@@ -42,13 +42,15 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan starts from: the workspace with settings in plain, and where new ids and keys come from.
 
     `presets` gives the subscriptions a new instance of a kind starts with, `default_mapping` what an action (of a
-    kind) maps unless told otherwise.
+    kind) maps unless told otherwise, `secret_fields` the settings of a kind that keep their value where a file's
+    variable for them is not set.
     """
 
     sources: Sequence[Source]
     destinations: Sequence[DestinationInstance]
     presets: Callable[[str], tuple[SubscriptionDeclared, ...]]
     default_mapping: Callable[[str, str], dict[str, Any]]
+    secret_fields: Callable[[str], Iterable[str]]
     new_id: Callable[[str], str]
     new_key: Callable[[], str]
     now_ms: int
@@ -110,7 +112,8 @@ def _destination_change(declared: DestinationDeclared, present: Present, source_
         if name not in source_ids:
             raise DeclarationInvalid(f"{place}: there is no source {name!r}; declare it or add it first")
     kept = before.settings if before else {}
-    missing = {key: variable for key, variable in declared.unset.items() if key not in kept}
+    secret = set(present.secret_fields(declared.destination))
+    missing = {key: variable for key, variable in declared.unset.items() if key not in kept or key not in secret}
     if missing:
         raise DeclarationInvalid(
             "; ".join(

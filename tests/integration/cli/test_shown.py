@@ -62,3 +62,11 @@ def test_a_dry_run_says_the_same_each_time_and_what_it_says_comes_true(data: Pat
     assert shown(data, "apply", str(file)) == first.replace("would change", "changed")
     assert "sources[0]: (none) → shop" in first
     assert [each for each in (*OF_PYTHON, "src_", "dst_", "sub_") if each in first] == []
+
+
+def test_the_list_of_sources_shows_each_browser_sources_snippet_on_a_line_of_its_own(data: Path) -> None:
+    shown(data, "source", "add", "shop", "--kind", "browser")
+    lines = shown(data, "source", "list").splitlines()
+    at = lines.index("In the <head> of the pages of shop:")
+    assert lines[at - 1] == ""
+    assert lines[at + 1].startswith("<script")

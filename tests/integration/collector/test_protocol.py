@@ -181,6 +181,27 @@ async def test_a_head_or_body_that_comes_too_slowly_is_408(tmp_path: Path, sent:
         assert await ended(reader)
 
 
+@pytest.mark.parametrize("begun", [b"POST /v1/page HTTP/1.1\r\nHost: d", HEAD + b"Content-Length: 99\r\n\r\n{"])
+async def test_a_slow_client_does_not_hold_up_a_stop_and_is_told_to_come_again(tmp_path: Path, begun: bytes) -> None:
+    async with running(tmp_path) as door:
+        reader, writer = await door.connect()
+        writer.write(begun)
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        door.stop.set()
+        answer = await read_answer(reader)
+        assert_is_the_one_error_shape(answer, 503, "stopping")
+        assert answer.headers["retry-after"] == "1"
+        assert await ended(reader)
+        assert time.monotonic() - began < 5
+
+
+async def test_a_length_far_over_the_limit_is_refused_before_the_body_comes(door: Running) -> None:
+    reader, writer = await door.connect()
+    writer.write(HEAD + b"Content-Length: 99999999999\r\n\r\n{")
+    assert_is_the_one_error_shape(await read_answer(reader), 400, "body_too_large")
+
+
 async def test_a_connection_that_says_nothing_is_closed(tmp_path: Path) -> None:
     async with running(tmp_path, SLOW) as door:
         reader, _ = await door.connect()

@@ -115,6 +115,9 @@ def test_our_own_address_is_the_public_url_then_what_a_proxy_says_then_the_socke
     proxied = Addresses(Settings(trusted_proxies="10.0.0.1"), lambda: "http://bound")
     assert proxied.base_url(get("/", "10.0.0.1", **headers)) == "https://events.example.com"
     assert proxied.base_url(get("/", "192.0.2.1", **headers)) == "http://bound"
+    assert proxied.base_url(get("/", "10.0.0.1", host="[2001:db8::1]:8080")) == "http://[2001:db8::1]:8080"
+    for odd in ('a"<b>/x', "a b", "a:99999999", "", "a\x00"):
+        assert proxied.base_url(get("/", "10.0.0.1", host=odd)) == "http://bound"
 
 
 def test_every_entry_of_the_settings_document_names_our_host() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tabard.identity.rules import Fact, Ignored, Rules, owner, read, survivor
 from tabard.message.types import SERVER_TRUST, Trust
 from tests.unit.identity.calls import message
@@ -65,6 +67,13 @@ def test_an_alias_of_a_blocked_or_the_same_text_names_nobody_before_it() -> None
 def test_an_object_in_the_traits_is_a_membership() -> None:
     assert fact("identify", userId="u", traits={"objectId": "acme"}).group == "group:acme"
     assert fact("group", userId="u", groupId="acme", traits={"object_type_id": "3"}).group == "group:3/acme"
+
+
+@pytest.mark.parametrize("kind", ["identify", "page", "screen", "group", "alias"])
+@pytest.mark.parametrize("event", [["User Deleted"], {"a": 1}, 7, True])
+def test_an_event_that_is_no_text_means_nothing_on_any_call(kind: str, event: Any) -> None:
+    said: dict[str, Any] = {"userId": "u", "groupId": "g", "previousId": "p"}
+    assert fact(kind, **said, event=event) == fact(kind, **said)
 
 
 def test_an_inactive_call_says_so() -> None:

@@ -31,6 +31,7 @@ def present(**known: Any) -> Present:
         **{"sources": (), "destinations": (), **known},
         presets=lambda _: (SubscriptionDeclared(action="send", subscribe='type = "track"', name="All"),),
         default_mapping=lambda *_: DEFAULT,
+        secret_fields=lambda _: ("secret", "apiKey"),
         new_id=lambda prefix: f"{prefix}_{next(ids)}",
         new_key=lambda: "new-key",
         now_ms=5,
@@ -107,6 +108,12 @@ def test_a_secret_whose_variable_is_unset_is_kept_and_a_missing_one_is_named() -
     assert plan(again, present(sources=sources, destinations=destinations)) == []
     with pytest.raises(DeclarationInvalid, match=r"settings\.secret: the environment variable CRM_SECRET is not set"):
         plan(again, present())
+
+
+def test_a_setting_that_is_no_secret_is_never_kept_for_want_of_its_variable() -> None:
+    sources, destinations = applied(read_declaration(FULL, {"HOST": "h", "CRM_SECRET": "s"}), present())
+    with pytest.raises(DeclarationInvalid, match="the environment variable HOST is not set"):
+        plan(read_declaration(FULL, {"CRM_SECRET": "s"}), present(sources=sources, destinations=destinations))
 
 
 def test_an_export_applied_to_the_same_workspace_changes_nothing() -> None:
