@@ -104,7 +104,7 @@ def _own_page(wanted: str) -> str:
 
 
 async def log_out(request: Request) -> Response:
-    """Ends the session."""
+    """Takes the session from the browser."""
     await require_change(request)
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE)
