@@ -145,9 +145,12 @@ inBrowser('offline messages outlive their tab: the next page that is online send
   await started(first);
   await context.setOffline(true);
   await first.evaluate(`tabard.track('offline', { n: 1 })`);
+  // The closing page may see the line come back: it gets no answer.
+  recorder.fault = () => ({ status: 'drop' });
   await first.close();
   await context.setOffline(false);
-  assert.equal(recorder.sent().length, 0);
+  recorder.fault = undefined;
+  assert.equal(recorder.accepted().length, 0);
   const next = await context.newPage();
   await next.goto(recorder.url());
   const [message] = await recorder.untilAccepted(1);
