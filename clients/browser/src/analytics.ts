@@ -37,7 +37,6 @@ const REFUSED_BY_VISITOR = 'consent';
 /** One call: the method's name, then its arguments. */
 export type Call = [string, ...unknown[]];
 
-
 /** Starts the client and replays what was called before. Storage, cookies and network are touched from here on only. */
 export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
   const jar = cookieJar(options.cookie || {});

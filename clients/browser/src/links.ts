@@ -8,7 +8,8 @@ import { isFunction } from './values';
 export const trackOn =
   (trigger: 'click' | 'submit', track: (...args: unknown[]) => unknown) =>
   async (elements: Elements, event: Of<string>, properties?: Of<Dict | undefined>, options?: CallOptions): Promise<void> => {
-    for (const element of Array.from((elements as Node | null)?.nodeType ? [elements as Element] : ((elements || []) as ArrayLike<Element>))) {
+    const list = (elements as Node | null)?.nodeType ? [elements] : elements || [];
+    for (const element of Array.from(list as ArrayLike<Element>)) {
       const of = <T>(value: Of<T>): T => (isFunction(value) ? (value as (element: Element) => T)(element) : (value as T));
       element.addEventListener(trigger, () => track(of(event), of(properties), options));
     }
