@@ -19,6 +19,7 @@ from tabard.commands.frame import (
     not_found,
     print_json,
     print_line,
+    print_notes,
     print_table,
 )
 from tabard.compose.controls import Controls
@@ -269,17 +270,22 @@ def unsuppress(identifiers: tuple[str, ...], data: Path, as_json: bool) -> None:
 
 def _state(data: Path, control: dict[str, Any], *, as_json: bool) -> None:
     controls = Controls(open_installation(data), SystemClock())
+    try:
+        unknown = controls.unknown(control.get("ids", []))
+    except ValueError as problem:
+        raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
     still = controls.still_held() if control["type"] == "delete" else None
     try:
         position = controls.append(control)
     except ValueError as problem:
         raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
     if as_json:
-        ids = {"ids": control["ids"]} if "ids" in control else {}
+        ids = {"ids": control["ids"], "unknown": unknown} if "ids" in control else {}
         held = {"stillHeld": still} if still is not None else {}
         print_json({"accepted": True, "position": position, **ids, **held})
         return
     print_line(f"{control['type']} accepted at {position}" + "".join(f" {one}" for one in control.get("ids", ())))
+    print_notes(f"nothing is known of {one}; it is obeyed if something comes" for one in unknown)
     for each in still or ():
         print_line(f"  {each['place']}: {each['until']}")
 

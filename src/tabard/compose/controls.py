@@ -15,6 +15,7 @@ from tabard.identity.controls import EVERYTHING
 from tabard.identity.identifiers import parsed
 from tabard.log.codec import encode
 from tabard.log.drivers.sqlite import LogOptions, SqliteLogWriter
+from tabard.message.traits import parse_instant
 from tabard.message.types import CONTROL, RECORD_VERSION, SERVER_TRUST, Record, position, position_text
 from tabard.storage.sqlite.database import DatabaseMissing
 from tabard.storage.sqlite.installation import Installation
@@ -100,6 +101,14 @@ class Controls:
             named |= dict.fromkeys(one for profile in profiles if profile for one in profile.identifiers)
         return list(named)
 
+    def unknown(self, ids: list[str]) -> list[str]:
+        """Those of the identifiers of which nothing is known: perhaps mistyped, perhaps still to come."""
+        with contextlib.suppress(DatabaseMissing):
+            reader = profile_reader(self._installation, running_settings(self._installation))
+            with contextlib.closing(reader):
+                return [one for one in ids if reader.node(one) is None]
+        return list(ids)
+
     def still_held(self) -> list[dict[str, Any]]:
         """What holds data after a delete, each `place` with `until`."""
         return holdings(self._installation, self._clock)
@@ -119,8 +128,11 @@ def _checked(control: Mapping[str, Any]) -> _Control:
     far = "" if checked.b == EVERYTHING else checked.b
     for identifier in (*checked.ids, checked.a, far):
         kind, separator, value = identifier.partition(":")
-        if identifier and (kind not in _KINDS or not separator or not value):
+        if identifier and (kind not in _KINDS or not separator or not value.strip()):
             raise ValueError(f"{identifier!r} is no identifier; write user:…, email:… or anon:…")
+    for name, moment in (("until", checked.until), ("timestamp", checked.timestamp)):
+        if moment and parse_instant(moment) is None:
+            raise ValueError(f"{name} {moment!r} is no time; write ISO 8601, such as 2026-01-31T12:00:00Z")
     if far and parsed(checked.a) == parsed(far):
         raise ValueError(f"{checked.a!r} has no link with itself; a {checked.type} names two identifiers")
     if checked.type == "ungroup" and not (checked.user_id or checked.anonymous_id):

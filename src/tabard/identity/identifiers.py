@@ -75,11 +75,14 @@ def kind_of(identifier: str) -> Kind:
 
 
 def parsed(identifier: str) -> str:
-    """An identifier as people type it, brought to the form it is kept in (trimmed, addresses in lower case).
+    """An identifier as people type it, brought to the form it is kept in: trimmed, addresses in lower case, and a
+    user id that is an address as that address (A4), for that is whom it names in a call.
 
     Raises ValueError as `kind_of` does.
     """
     kind = kind_of(identifier)
     prefix, _, value = identifier.partition(":")
     text = value.strip()
-    return f"{prefix}:{text.lower() if kind is Kind.EMAIL else text}"
+    if kind is Kind.EMAIL or (kind is Kind.USER and looks_like_email(text)):
+        return f"email:{text.lower()}"
+    return f"{prefix}:{text}"

@@ -16,7 +16,7 @@ from tabard.storage.interface import Consumed, Resolved, StoreWriter
 BATCH: Final = 1000
 SOURCE: Final = "resolve"
 LOG_ID: Final = "dry-run"
-TIMES: Final = ("receivedAt", "sentAt", "timestamp")
+TIMES: Final = ("receivedAt", "sentAt", "timestamp", "originalTimestamp")
 """The fields a line's time is made from; without any of them it is 0."""
 
 _IDS: Final = ("userId", "anonymousId", "previousId", "groupId", "messageId")

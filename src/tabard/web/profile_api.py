@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from tabard.identity.identifiers import anonymous, named
 from tabard.message.shown import message_document
-from tabard.message.traits import iso_ms
+from tabard.message.traits import canonical_trait, iso_ms
 from tabard.message.types import StoredMessage, offset_of, partition_of
 from tabard.storage.interface import Group, Profile, TraitWrite
 from tabard.web import auth
@@ -121,7 +121,7 @@ def _account_traits(request: Request) -> Json:
 def _traits_page(request: Request, traits: Json) -> Json:
     # Audiences and computed traits do not exist here: asked for by class, there are none.
     wanted = {} if request.query_params.get("class") else traits
-    include = _names(request, "include")
+    include = {canonical_trait(name) for name in _names(request, "include")}
     rows = [item for item in sorted(wanted.items()) if not include or item[0] in include]
     shown, cursor = _page(request, rows)
     return {"traits": dict(shown)} | cursor
@@ -149,15 +149,20 @@ def _external_ids(request: Request) -> Json:
 
 
 def _first_mentions(request: Request, profile: Profile) -> tuple[dict[str, StoredMessage], Json]:
-    """Identifier → the first message that carries it; none, and what was looked at, where there are too many."""
+    """Identifier → the earliest message that carries it; none, and what was looked at, where there are too many."""
     firsts: dict[str, StoredMessage] = {}
     known, part = _latest(request, profile)
-    for message in [] if part else known:
+    for message in [] if part else sorted(known, key=_moment, reverse=True):
         body = message_document(message)["message"] or {}
         email = (body.get("traits") or {}).get("email")
         mentioned = (named(body.get("userId")), anonymous(body.get("anonymousId")), named(email))
         firsts |= {identifier: message for identifier in mentioned if identifier}
     return firsts, part
+
+
+def _moment(message: StoredMessage) -> tuple[int, str]:
+    """When it happened: the order of facts, whatever order they arrived in."""
+    return message.timestamp, message.message_id
 
 
 def _latest(request: Request, profile: Profile) -> tuple[list[StoredMessage], Json]:
@@ -272,8 +277,8 @@ def _metadata(request: Request) -> Json:
     }
     if _is_verbose(request):
         known, part = _latest(request, profile)
-        first = known[-1] if known and not part else None
-        for name, message in (("first", first), ("last", known[0] if known else None)):
+        first = min(known, key=_moment) if known and not part else None
+        for name, message in (("first", first), ("last", max(known, key=_moment, default=None))):
             metadata[f"{name}_message_id"] = message.message_id if message else None
             metadata[f"{name}_source_id"] = message.source if message else None
         metadata |= part

@@ -185,10 +185,12 @@ def test_lines_are_imported_into_the_log_while_no_collector_runs_and_only_once(
 
 
 def test_a_control_is_kept_in_the_log_and_a_wrong_one_is_refused_by_name(run: Run) -> None:
-    assert run("profile", "suppress", "user:u1", "email:a@b.c")["position"] == "0:0"
+    suppressed = run("profile", "suppress", "user:u1", "email:a@b.c")
+    assert (suppressed["position"], suppressed["unknown"]) == ("0:0", ["user:u1", "email:a@b.c"])
     assert run("profile", "split", "user:u1", "anon:a1")["position"] == "0:1"
     assert run("profile", "suppress", "u1", code=2)["error"]["code"] == "usage"
     assert run("profile", "split", "user:", "anon:a1", code=2)["error"]["code"] == "control_invalid"
+    assert run("profile", "suppress", "user: ", code=2)["error"]["code"] == "control_invalid"
     deleted = run("profile", "delete", "user:u1", "--yes")
     assert deleted["position"] == "0:2"
     still = {each["place"]: each["until"] for each in deleted["stillHeld"]}

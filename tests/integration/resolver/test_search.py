@@ -49,6 +49,15 @@ def test_the_members_of_a_group_come_once_each_in_pages_of_any_size(engine: Engi
     assert members == set(everybody)
 
 
+def test_a_trait_is_found_by_either_of_its_spellings(tmp_path: Path) -> None:
+    made = Engine(tmp_path)
+    made.feed([call("identify", 1, userId="u1", traits={"first_name": "Zed"})])
+    made.settle()
+    for spelled in ("first_name", "firstName"):
+        found, _ = Search(made.profiles()).by_trait(spelled, "Zed", 10)
+        assert [profile.canonical for profile in found] == ["user:u1"]
+
+
 def test_a_page_looks_at_so_many_messages_and_the_next_goes_on_behind_them(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

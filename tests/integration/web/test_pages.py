@@ -221,6 +221,7 @@ def test_a_browser_gets_its_refusals_as_pages(visitor: Site) -> None:
     [
         *(b"[]", b"{", b'{"type": "forget"}', b'{"type": "delete"}', b'{"type": "delete", "ids": ["x"]}'),
         *(b'{"type": "cut", "a": "*", "b": "user:u"}', b'{"type": "cut", "a": "user:u", "b": "user:u "}'),
+        *(b'{"type": "delete", "ids": ["user: "]}', b'{"type": "cut", "a": "user:a", "b": "user:b", "until": "xx"}'),
         *(b'{"type": "delete", "ids": "user:u", "person": true}', b'{"type": "delete", "person": true, "ids": ["x"]}'),
     ],
 )
@@ -245,3 +246,10 @@ def test_a_delete_stated_over_http_is_kept_hides_the_person_and_says_what_still_
     assert eventually(lambda: admin.ask("/api/profiles/user:leaver").status == 404)
     cut = admin.ask("/api/controls", form=b'{"type": "cut", "a": "user:leaver", "b": "*"}')
     assert (cut.status, cut.json.keys()) == (200, {"success", "position"})
+
+
+def test_an_address_that_was_given_as_a_user_id_is_found_and_deleted_as_typed(admin: Site) -> None:
+    admin.tabard.send("/v1/identify", {"userId": "Typed@Mail.example", "traits": {"plan": "free"}})
+    assert eventually(lambda: admin.ask("/api/profiles/user:Typed@Mail.example").status == 200)
+    assert admin.ask("/api/controls", form=b'{"type": "delete", "ids": ["user:Typed@Mail.example"]}').status == 200
+    assert eventually(lambda: admin.ask("/api/profiles/email:typed@mail.example").status == 404)

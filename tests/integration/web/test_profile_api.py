@@ -169,3 +169,26 @@ def test_every_refusal_has_this_api_s_shape_and_code(api: Site, path: str, statu
 def test_without_the_token_there_is_no_answer(stranger: Site) -> None:
     for header in ("", "Basic !", "Basic " + base64.b64encode(b"guess:").decode(), "Bearer guess"):
         assert error(stranger.ask(f"{PERSON}/traits", Authorization=header)) == (401, "authentication_error")
+
+
+def test_what_was_first_is_told_by_when_it_happened_not_by_when_it_arrived(api: Site) -> None:
+    def at(day: int, name: str) -> dict[str, Any]:
+        return {"userId": "backfilled", "messageId": name, "timestamp": f"2024-05-0{day}T00:00:00Z", "event": "E"}
+
+    person = f"{SPACE}/users/profiles/user_id:backfilled"
+    api.tabard.send("/v1/track", at(2, "bf-late"))
+    assert eventually(lambda: api.ask(f"{person}/events").status == 200)
+    api.tabard.send("/v1/track", at(1, "bf-early"))
+    assert eventually(lambda: len(api.ask(f"{person}/events").json["data"]) == 2)
+    told: Json = api.ask(f"{person}/metadata?verbose=true").json["metadata"]
+    assert (told["first_message_id"], told["last_message_id"]) == ("bf-early", "bf-late")
+    (only,) = api.ask(f"{person}/external_ids").json["data"]
+    assert (only["created_at"], only["first_message_id"]) == (told["created_at"], "bf-early")
+
+
+def test_a_reserved_trait_is_included_by_either_spelling(api: Site) -> None:
+    api.tabard.send("/v1/identify", {"userId": "spelled", "traits": {"first_name": "Zed", "plan": "x"}})
+    person = f"{SPACE}/users/profiles/user_id:spelled"
+    assert eventually(lambda: api.ask(f"{person}/traits").status == 200)
+    for spelled in ("first_name", "firstName"):
+        assert api.ask(f"{person}/traits?include={spelled}").json["traits"] == {"firstName": "Zed"}

@@ -59,3 +59,4 @@ def test_a_text_without_a_known_prefix_is_refused_with_the_fix(text: str) -> Non
 def test_an_identifier_as_typed_is_brought_to_the_form_it_is_kept_in() -> None:
     assert parsed("email: A@B.c ") == "email:a@b.c"
     assert parsed("user:Abc") == "user:Abc"
+    assert parsed("user: Bob@Mail.io ") == "email:bob@mail.io"

@@ -21,6 +21,8 @@ def test_an_event_time_depends_on_the_line_alone() -> None:
     assert timestamp({**line, "sentAt": "2024-05-01T12:00:09.000Z"}) == 1_714_564_802_000
     shifted = {**line, "sentAt": "2024-05-01T12:00:09.000Z", "receivedAt": "2024-05-01T12:00:10.000Z"}
     assert timestamp(shifted) == 1_714_564_803_000
+    only = {key: value for key, value in line.items() if key != "timestamp"}
+    assert timestamp({**only, "originalTimestamp": T}) == 1_714_564_802_000
 
 
 def test_a_time_is_never_later_than_the_receipt() -> None:

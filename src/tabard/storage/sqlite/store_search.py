@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+from tabard.message.traits import canonical_trait
 from tabard.profiles.profile import fold, traits_of
 from tabard.storage.interface import Group, Profile
 from tabard.storage.sqlite.database import statements
@@ -29,6 +30,7 @@ class Search:
 
         One call looks at 5,000 profiles at most, so it may find few and still have a place to go on from.
         """
+        key = canonical_trait(key)
         found: list[Profile] = []
         roots = numbers(self._reader.database, _SQL["profiles_after"], (after, PROFILES_LOOKED_AT_MAX))
         nodes = self._reader.nodes()
