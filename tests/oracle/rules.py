@@ -86,6 +86,8 @@ class World:
         self.limits = limits or Limits()
         self.events = self._accepted(events)
         self.controls = sorted((e for e in self.events if e["type"] not in CALLS), key=self.stamp)
+        # A delete is never taken back: each copy counts, also one that is not the message.
+        self.deletes = [e for e in events if e["type"] == "delete"]
         self.live = [e for e in self.events if e["type"] in CALLS and self._is_live(e)]
         self.seen = {i for e in self.live for i in self._carried(e) if not self.dead(i, self.stamp(e)[0])}
         self.claims, self.edges = self._split(self._evidence())
@@ -106,13 +108,13 @@ class World:
         return [event for _, event in best.values()]
 
     def dead(self, identifier: str, t: int) -> bool:
+        if any(identifier in one["ids"] and t <= self.stamp(one)[0] for one in self.deletes):
+            return True
         switched = False
         for control in self.controls:
             if identifier not in control.get("ids", ()):
                 continue
             when = self.stamp(control)[0]
-            if control["type"] == "delete" and t <= when:
-                return True
             if control["type"] in ("suppress", "unsuppress") and when <= t:
                 switched = control["type"] == "suppress"
         return switched

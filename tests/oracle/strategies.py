@@ -68,9 +68,6 @@ def controls(draw: st.DrawFn) -> Event:
             event["until"] = draw(times)
     else:
         event["ids"] = draw(st.lists(st.sampled_from(NAMED), min_size=1, max_size=2, unique=True))
-    if kind == "delete":
-        # An id of its own: what it erased stays erased, even if another message turned out to be the one of that id.
-        event["messageId"] = f"c{event['timestamp']}{event['ids']}"
     return event
 
 
@@ -103,10 +100,10 @@ def _takes(who: str, until: str, event: Event) -> bool:
 
 
 def apart(some: list[Event], messages_of: int) -> list[Event]:
-    """The same events as copies of so few messages, each at a time of its own; each delete is a message of its own."""
+    """The same events as copies of so few messages, each at a time of its own."""
     return [
         event
         | {"timestamp": event["timestamp"].replace(".000Z", f".{number:03d}Z")}
-        | {"messageId": f"c{number}" if event["type"] == "delete" else f"m{number % messages_of}"}
+        | {"messageId": f"m{number % messages_of}"}
         for number, event in enumerate(some)
     ]

@@ -116,3 +116,30 @@ def test_an_erasure_takes_the_previous_id_that_only_an_erased_alias_named() -> N
         fed(one, call("alias", "m", 1, userId="x", previousId="secret"), call("delete", "d", 2, ids=["user:x"]))
         texts = [text for (text,) in one.store.database.execute("SELECT text FROM node")]
         assert not any("secret" in text for text in texts)
+
+
+def test_a_delete_is_not_taken_back_by_a_smaller_copy_of_it_in_either_order() -> None:
+    events = [
+        call("identify", "m", 5, userId="u1", anonymousId="a1", traits={"plan": 1}),
+        call("delete", "d", 6, ids=["user:u1", "anon:a1"]),
+        call("delete", "d", 4, ids=["user:u1"]),
+    ]
+    for order in (events, events[::-1]):
+        with engine(CAPS) as one:
+            assert fed(one, *order) == World(events).answer() == {"profiles": [], "groups": {}}
+            assert bodies(one, "m") == 0
+
+
+def test_a_delete_holds_whatever_copy_of_its_message_is_the_message() -> None:
+    events = [
+        call("identify", "m", 5, userId="u1", traits={"plan": 1}),
+        call("delete", "d", 6, ids=["user:u1"]),
+        call("delete", "d", 4, ids=["user:u2"]),
+        call("page", "d", 3, anonymousId="a1"),
+    ]
+    digests = set()
+    for order in (events, events[::-1], [events[at] for at in (2, 0, 3, 1)]):
+        with engine(CAPS) as one:
+            assert fed(one, *order) == World(events).answer()
+            digests.add(one.store.digest())
+    assert len(digests) == 1

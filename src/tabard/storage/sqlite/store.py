@@ -191,6 +191,8 @@ class SqliteStore:
         for copies in known.copies:
             if copies.better is not None:
                 self._improve(copies, copies.better)
+        for copy in known.controls:
+            self._rebuild |= self._controls.keep_deletes(copy)
         self._flush()
         self._settle()
         return self._books.batch(known)

@@ -31,14 +31,25 @@ class Copies(NamedTuple):
     same: bool
 
 
+class Copy(NamedTuple):
+    """One of several copies of a message, with the message's position and name."""
+
+    position: int
+    resolved: Resolved
+    m: str
+
+
 class Sorted(NamedTuple):
-    """A batch, told apart. `conflicting`: for each copy with other content its source and where the message is."""
+    """A batch, told apart. `conflicting`: for each copy with other content its source and where the message is;
+    `controls`: the copies that state controls, whichever copy is the message.
+    """
 
     new: list[New]
     copies: list[Copies]
     keys: list[tuple[int, int]]
     duplicates: list[Resolved]
     conflicting: list[tuple[str, int]]
+    controls: list[Copy]
 
 
 class Deduplicator:
@@ -55,7 +66,7 @@ class Deduplicator:
             groups.setdefault(message_name(one.message.message_id, one.message.source), []).append(one)
         keys = {m: message_key(m) for m in groups}
         stored = self._table.find(keys.values())
-        found = Sorted([], [], [], [], [])
+        found = Sorted([], [], [], [], [], [])
         taken: set[int] = set()
         for m, copies in groups.items():
             key = keys[m]
@@ -63,6 +74,7 @@ class Deduplicator:
             if row is not None:
                 found.duplicates.extend(copies)
                 found.copies.append(self._against(row, copies, found))
+                found.controls.extend(_stating(row.position, copies, m))
                 continue
             while key in taken or key in stored:
                 key = (key + 1) & KEY_MASK
@@ -73,6 +85,8 @@ class Deduplicator:
                 found.duplicates.extend(copies[1:])
             best = self._smallest(copies, found) if len(copies) > 1 else first
             position = first.message.position
+            if len(copies) > 1:
+                found.controls.extend(_stating(position, copies, m))
             found.new.append(New(position, first.message.received_at, best, m))
             found.keys.append((key, position))
         return found
@@ -110,6 +124,10 @@ class Deduplicator:
         t, what, at = min(ranked)
         smaller = (t, what) < (row.timestamp, held) if held is not None else t < row.timestamp
         return Copies(row, copies[at] if smaller else None, same[at])
+
+
+def _stating(position: int, copies: list[Resolved], m: str) -> list[Copy]:
+    return [Copy(position, one, m) for one in copies if one.reading.controls]
 
 
 def _content(one: Resolved) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import apsw
 
 from tabard.identity.controls import EVERYTHING, Control
+from tabard.storage.sqlite.store_batch import Copy
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node, Nodes
@@ -47,8 +48,18 @@ class Controls:
                 touched.append(node)
         return touched
 
+    def keep_deletes(self, copy: Copy) -> set[Node]:
+        """Writes what a copy of a message deletes, whichever copy is the message: a delete is never taken back.
+
+        Of several copies the latest time counts, so that their order plays no part. Gives whom to derive anew.
+        """
+        message, controls = copy.resolved.message, copy.resolved.reading.controls
+        deletes = [control for control in controls if control.kind == "delete"]
+        self.write(copy.position, message.timestamp, copy.m, deletes)
+        return self.affected(deletes)
+
     def drop(self, position: int, nodes: Iterable[Node]) -> set[Node]:
-        """Takes the rows of a message's controls away; the identifiers they bore on."""
+        """Takes the rows of a message's controls away, except deletes; the identifiers they bore on."""
         dropped = set(nodes)
         for node in dropped:
             self._database.execute(SQL["drop_control"], (node.id, position))

@@ -88,9 +88,11 @@ SELECT y FROM edge WHERE x = ?1 UNION ALL SELECT x FROM edge WHERE y = ?1 LIMIT 
 -- name: edges_from
 SELECT x, y, t, m, position FROM edge WHERE x = ?
 -- name: add_control
-INSERT OR REPLACE INTO control VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO control VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    other = excluded.other, m = excluded.m, until = excluded.until,
+    t = CASE kind WHEN 'delete' THEN max(t, excluded.t) ELSE excluded.t END
 -- name: drop_control
-DELETE FROM control WHERE node = ? AND position = ?
+DELETE FROM control WHERE node = ? AND position = ? AND kind <> 'delete'
 -- name: controls_of
 SELECT c.t, c.m, c.kind, c.other, c.until FROM control c WHERE c.node = ? ORDER BY c.t, c.m
 -- name: any_control
