@@ -45,7 +45,11 @@ def rebuild(data: Path, as_json: bool) -> None:
 @data_option
 @json_option
 def state_hash(data: Path, as_json: bool) -> None:
-    """Print a digest of the whole derived state: equal wherever the same messages arrived, in any order."""
+    """Print a digest of the whole derived state.
+
+    It is equal in this installation and its copies wherever the same messages were resolved, in any order: profile ids
+    are keyed, so two installations differ. What still waits in the log (`tabard status`) is no part of it.
+    """
     try:
         digest = state_hash_of(open_installation(data))
     except StateMoving as problem:
