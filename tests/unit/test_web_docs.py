@@ -9,5 +9,5 @@ PAGE = (Path(__file__).parents[2] / "docs" / "web.md").read_text("utf-8")
 
 
 def test_every_path_of_the_web_role_is_documented() -> None:
-    paths = {re.sub(r":path}", "}", route.path) for route in _routes()} - {"/"}
+    paths = {re.sub(r":text}", "}", route.path) for route in _routes()} - {"/"}
     assert {path for path in paths if path not in PAGE} == set()

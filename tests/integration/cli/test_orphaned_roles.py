@@ -23,7 +23,7 @@ from tabard.compose.running import running_role
 from tabard.storage.sqlite.installation import Installation
 from tabard.testing.installation import eventually, is_alive, running
 
-TURNS = 20
+TURNS = 8
 
 PARENT = f"""
 import os, subprocess, sys, time
@@ -93,7 +93,7 @@ def restarts(data: Path) -> dict[str, int]:
     return {each["name"]: each["restarts"] for each in told["roles"]}
 
 
-def test_a_killed_serve_starts_again_at_once_on_the_same_ports_twenty_times_in_a_row(tmp_path: Path) -> None:
+def test_a_killed_serve_starts_again_at_once_on_the_same_ports_eight_times_in_a_row(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with contextlib.ExitStack() as taken:
         collect, web = (taken.enter_context(reserved("127.0.0.1:0")) for _ in range(2))
