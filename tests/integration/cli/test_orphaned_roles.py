@@ -16,7 +16,7 @@ import pytest
 
 from tabard.clock import SystemClock
 from tabard.compose.first_start import open_or_make
-from tabard.compose.listening import reserved
+from tabard.compose.listening import AddressInUse, reserved
 from tabard.compose.role_process import SUPERVISED
 from tabard.compose.role_status import beat_age_s, running_roles
 from tabard.compose.running import running_role
@@ -95,8 +95,7 @@ def restarts(data: Path) -> dict[str, int]:
 
 def test_a_killed_serve_starts_again_at_once_on_the_same_ports_eight_times_in_a_row(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with contextlib.ExitStack() as taken:
-        collect, web = (taken.enter_context(reserved("127.0.0.1:0")) for _ in range(2))
+    collect, web = lasting_address(20_000), lasting_address(25_000)
     words = ["serve", "--data", str(data), "--collect", collect, "--web", web, "--json"]
     key = open_or_make(data, {}, SystemClock()).first_source
     assert key is not None
@@ -104,7 +103,10 @@ def test_a_killed_serve_starts_again_at_once_on_the_same_ports_eight_times_in_a_
         with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen([sys.executable, "-m", "tabard", *words], stdout=log, stderr=log)
         try:
-            assert eventually(lambda: accepts(f"http://{collect}/v1/identify", key.write_key, f"u{turn}")), turn  # noqa: B023
+            # Those of before may take their time to end, as long as a delivery may.
+            url = f"http://{collect}/v1/identify"
+            is_up = eventually(lambda: accepts(url, key.write_key, f"u{turn}"), within_s=40)  # noqa: B023
+            assert is_up, (turn, (tmp_path / "log").read_text("utf-8")[-4_000:])
             assert process.poll() is None
         finally:
             process.kill()
@@ -113,6 +115,14 @@ def test_a_killed_serve_starts_again_at_once_on_the_same_ports_eight_times_in_a_
         assert eventually(lambda: len(tabard.stored()) == TURNS)
         roles = tabard.get("/api/status")["roles"]
         assert {each["restarts"] for each in roles} == {0}
+
+
+def lasting_address(first_port: int) -> str:
+    """An address that no other program takes meanwhile: below the ports that connections are made from."""
+    for port in range(first_port, first_port + 1_000):
+        with contextlib.suppress(AddressInUse), reserved(f"127.0.0.1:{port}") as address:
+            return address
+    raise AssertionError("no port is free")
 
 
 def accepts(url: str, key: str, user: str) -> bool:
