@@ -234,7 +234,7 @@ def _print(instance: DestinationInstance, desk: DestinationDesk, data: Path, *, 
     """Prints a stored destination, and on standard error what keeps it from getting anything."""
     host = refused_host(instance.settings)
     if host and instance.enabled and not running_settings(open_installation(data)).egress_private:
-        print_line(f"tabard: {instance.name} is at {host}: {REFUSED}", err=True)
+        print_notes([f"{instance.name} is at {host}: {REFUSED}"])
     print_notes(desk.left_out(instance))
     document = _document(instance, desk)
     if as_json:

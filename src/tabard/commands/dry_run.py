@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json, print_line
+from tabard.commands.frame import EXIT_USAGE, CommandFailed, print_json, print_line, print_notes
 from tabard.compose.store import rules_of
 from tabard.resolver.dry_run import TIMES, LineUnreadable
 from tabard.resolver.dry_run import dry_run as resolved
@@ -55,9 +55,7 @@ def _noting_untimed(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]
         untimed += not any(line.get(field) for field in TIMES)
         yield line
     if untimed:
-        print_line(
-            f"tabard: {untimed} lines have no time and count as of time 0; see `tabard resolve --help`", err=True
-        )
+        print_notes([f"{untimed} lines have no time and count as of time 0; see `tabard resolve --help`"])
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

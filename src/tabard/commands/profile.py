@@ -210,10 +210,7 @@ def split(first: str, second: str, until: str | None, data: Path, as_json: bool)
         _instant(until)
     _state(data, {"type": "cut", "a": _identifier(first), "b": _far_end(second), "until": until}, as_json=as_json)
     if _only_others_link(first, second, data):
-        print_line(
-            f"tabard: nothing links {first} and {second} directly; split what `tabard profile explain {first}` names",
-            err=True,
-        )
+        print_notes([f"nothing links {first} and {second} directly; split what `tabard profile explain {first}` names"])
 
 
 @profile.command(epilog=example("tabard profile unsplit user:u1 anon:a1"))
@@ -272,10 +269,7 @@ def _state(data: Path, control: dict[str, Any], *, as_json: bool) -> None:
     controls = Controls(open_installation(data), SystemClock())
     try:
         unknown = controls.unknown(control.get("ids", []))
-    except ValueError as problem:
-        raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem
-    still = controls.still_held() if control["type"] == "delete" else None
-    try:
+        still = controls.still_held() if control["type"] == "delete" else None
         position = controls.append(control)
     except ValueError as problem:
         raise CommandFailed("control_invalid", str(problem), EXIT_USAGE) from problem

@@ -93,8 +93,8 @@ def list_sources(data: Path, as_json: bool) -> None:
     """List the sources with their write keys."""
     with open_workspace(data) as workspace:
         sources = workspace.sources()
+    host = _host(data)
     if as_json:
-        host = _host(data)
         print_json([_document(each, host) for each in sources])
         return
     print_table(
@@ -108,7 +108,7 @@ def list_sources(data: Path, as_json: bool) -> None:
         if each.kind is SourceKind.BROWSER:
             print_line()
             print_line(f"In the <head> of the pages of {each.name}:")
-            print_line(_snippet(each, _host(data)))
+            print_line(_snippet(each, host))
 
 
 @source.command(epilog=example("tabard source disable shop"))
