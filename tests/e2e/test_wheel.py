@@ -68,6 +68,7 @@ def test_a_server_installed_from_the_wheel_starts_and_serves_pages_docs_and_brow
             assert "brand" in text_of(f"{web}/static/style.css")
             assert "POST /v1/identify" in text_of(f"{web}/docs")
             assert json.loads(text_of(f"{web}/openapi.json"))["servers"] == [{"url": collector}]
+            assert "/api/profiles" in json.loads(text_of(f"{web}/openapi-web.json"))["paths"]
             assert "identify" in text_of(f"{collector}/v1/analytics-js/snippet/{key}/analytics.min.js")
             assert json.loads(text_of(f"{collector}/ready"))["status"] == "ready"
         finally:

@@ -33,7 +33,7 @@ register_url_convertor("text", _Text())
 def create_app(deps: Deps) -> ASGIApp:
     """The ASGI application of the web role."""
     app = Starlette(
-        routes=_routes(),
+        routes=[*page_routes(), *api_routes()],
         exception_handlers={
             errors.Refused: _refused,
             HTTPException: _refused,
@@ -46,18 +46,14 @@ def create_app(deps: Deps) -> ASGIApp:
     return SecurityHeaders(BodyLimit(app))
 
 
-def _routes() -> list[Route | Mount]:
-    # An identifier or a messageId may hold a slash; longer paths stand first, so that their endings are seen.
-    space = "/v1/spaces/{space}/collections/{collection}/profiles/{external_id:text}/{part}"
-    profile = "/api/profiles/{profile:text}"
+def page_routes() -> list[Route | Mount]:
+    """What answers HTML, and style and script of it."""
     return [
         Route("/", lambda _: RedirectResponse("/messages", 303)),
         Route("/login", _login_page, methods=["GET"]),
         Route("/login", auth.log_in, methods=["POST"]),
         Route("/logout", auth.log_out, methods=["POST"]),
-        Route("/health", lambda _: JSONResponse({"success": True})),
         Route("/docs", docs.docs_page),
-        Route("/openapi.json", docs.openapi_api),
         Route("/messages", messages.messages_page),
         Route("/messages/{message_id:text}", messages.trace_page),
         Route("/people", people.people_page),
@@ -65,6 +61,19 @@ def _routes() -> list[Route | Mount]:
         Route("/destinations", operations.destinations_page),
         Route("/rejections", operations.rejections_page),
         Route("/quarantined", operations.quarantined_page),
+        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+    ]
+
+
+def api_routes() -> list[Route]:
+    """What answers JSON, all of it described in openapi-web.yaml."""
+    # An identifier or a messageId may hold a slash; longer paths stand first, so that their endings are seen.
+    space = "/v1/spaces/{space}/collections/{collection}/profiles/{external_id:text}/{part}"
+    profile = "/api/profiles/{profile:text}"
+    return [
+        Route("/health", lambda _: JSONResponse({"success": True})),
+        Route("/openapi.json", docs.openapi_api),
+        Route("/openapi-web.json", docs.openapi_web_api),
         Route("/api/messages", messages.messages_api),
         Route("/api/trace/{message_id:text}", messages.trace_api),
         Route("/api/profiles", people.people_api),
@@ -81,7 +90,6 @@ def _routes() -> list[Route | Mount]:
         Route("/api/quarantined", operations.quarantined_api),
         Route("/api/status", operations.status_api),
         Route(space, profile_api.profile_api),
-        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
     ]
 
 

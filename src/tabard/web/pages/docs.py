@@ -1,4 +1,6 @@
-"""`/docs`: the API of the collector, rendered from the OpenAPI file, with samples that a test runs."""
+"""`/docs`: the API of the collector, rendered from the OpenAPI file, with samples that a test runs; and the file of the
+web role's own.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -17,9 +19,9 @@ HOST: Final = "https://collector.example"
 
 
 @cache
-def openapi() -> dict[str, Any]:
-    """The OpenAPI document, parsed once."""
-    document: dict[str, Any] = yaml.safe_load((files("tabard.web") / "openapi.yaml").read_text("utf-8"))
+def openapi(name: str = "openapi.yaml") -> dict[str, Any]:
+    """An OpenAPI document, parsed once: the collector's, or `openapi-web.yaml`."""
+    document: dict[str, Any] = yaml.safe_load((files("tabard.web") / name).read_text("utf-8"))
     return document
 
 
@@ -55,6 +57,11 @@ def openapi_api(request: Request) -> Response:
     """`GET /openapi.json`: the twin of `/docs`, with the collector's own address."""
     deps: Deps = request.app.state.deps
     return JSONResponse(openapi() | {"servers": [{"url": collector_url(deps.settings)}]})
+
+
+def openapi_web_api(_: Request) -> Response:
+    """`GET /openapi-web.json`: the API of the web role; open, as it shows nothing of this installation."""
+    return JSONResponse(openapi("openapi-web.yaml"))
 
 
 def _resolved(part: dict[str, Any]) -> dict[str, Any]:
