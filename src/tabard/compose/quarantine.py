@@ -104,8 +104,8 @@ class _Judge:
         if not resolved:
             return UNREADABLE
         message = resolved[0].message
-        known = self._messages.find(message.message_id) if self._messages else []
-        return STORED if any(each.source == message.source for each in known) else READABLE
+        is_stored = self._messages is not None and self._messages.holds(message.source, message.message_id)
+        return STORED if is_stored else READABLE
 
 
 @contextlib.contextmanager

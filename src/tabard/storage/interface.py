@@ -79,6 +79,10 @@ class MessageReader(Protocol):
         """The stored messages with this messageId, one a source at most."""
         ...
 
+    def holds(self, source: str, message_id: str) -> bool:
+        """Whether a message or a control of this name is stored, erased or not."""
+        ...
+
     def is_dead(self, message: StoredMessage) -> bool:
         """Whether a delete or suppression covers the message's subject at its time: then it is never delivered."""
         ...

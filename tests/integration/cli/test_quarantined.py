@@ -14,7 +14,7 @@ from tabard.compose.first_start import open_or_make
 from tabard.log.codec import encode
 from tabard.log.drivers.sqlite import LogOptions, SqliteLogReader, SqliteLogWriter
 from tabard.log.quarantine import Quarantine, QuarantinedRecord
-from tabard.message.types import RECORD_VERSION, SERVER_TRUST, Record
+from tabard.message.types import CONTROL, RECORD_VERSION, SERVER_TRUST, Record
 from tabard.storage.sqlite import installation as layout
 from tabard.testing.installation import Installation, eventually, running
 
@@ -29,6 +29,19 @@ def record(source: str, user: str, version: int = RECORD_VERSION) -> bytes:
             version=version,
             source=source,
             type="identify",
+            trust=int(SERVER_TRUST),
+            received_at=NOW_MS,
+            body=msgspec.json.encode(body),
+        )
+    )
+
+
+def control(body: dict[str, Any]) -> bytes:
+    return encode(
+        Record(
+            version=RECORD_VERSION,
+            source="",
+            type=CONTROL,
             trust=int(SERVER_TRUST),
             received_at=NOW_MS,
             body=msgspec.json.encode(body),
@@ -94,22 +107,24 @@ def test_after_an_upgrade_that_reads_them_a_retry_hands_records_in_once_and_only
     first = open_or_make(data, {}, SystemClock()).first_source
     assert first is not None
     readable = record(first.id, "u1")
-    # As an older release left them: one it failed on that this one reads, one that neither reads.
+    deletion = control({"type": "delete", "ids": ["user:u9"], "messageId": "c-1", "timestamp": "2026-01-01T00:00:00Z"})
+    # As an older release left them: a message and a control it failed on that
+    # this one reads, and between them one that neither reads.
     quarantine = Quarantine(layout.Installation(data).quarantine_db)
     log_id = SqliteLogReader(layout.Installation(data).log).log_id
     quarantine.add(
         QuarantinedRecord(log_id, 1, offset, NOW_MS, "resolver", "0.0.1", "unforeseen: KeyError('x')", value)
-        for offset, value in enumerate((readable, UNREADABLE))
+        for offset, value in enumerate((readable, UNREADABLE, deletion))
     )
     quarantine.close()
     with running(data) as tabard:
-        assert [each["now"] for each in shown(tabard)["quarantined"]] == ["unreadable", "readable"]
-        assert shown(tabard, "--retry") == {"handedIn": 1, "stored": 0, "unreadable": 1}
-        assert eventually(lambda: books(tabard)["stored"] == 1)
+        assert [each["now"] for each in shown(tabard)["quarantined"]] == ["readable", "unreadable", "readable"]
+        assert shown(tabard, "--retry") == {"handedIn": 2, "stored": 0, "unreadable": 1}
+        assert eventually(lambda: books(tabard)["stored"] == 2)
         assert tabard.profile("user:u1")["traits"]["plan"] == "pro"
-        assert [each["now"] for each in shown(tabard)["quarantined"]] == ["unreadable", "stored"]
-        assert shown(tabard, "--retry") == {"handedIn": 0, "stored": 1, "unreadable": 1}
-        assert books(tabard)["accepted"] == 1
+        assert [each["now"] for each in shown(tabard)["quarantined"]] == ["stored", "unreadable", "stored"]
+        assert shown(tabard, "--retry") == {"handedIn": 0, "stored": 2, "unreadable": 1}
+        assert books(tabard)["accepted"] == 2
 
 
 @pytest.mark.parametrize("words", [[], ["--retry"]])

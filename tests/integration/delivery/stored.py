@@ -84,6 +84,9 @@ class MemoryMessages:
     def find(self, message_id: str) -> list[StoredMessage]:
         return [each for kept in self.messages.values() for each in kept if each.message_id == message_id]
 
+    def holds(self, source: str, message_id: str) -> bool:
+        return any(each.source == source for each in self.find(message_id))
+
     def is_dead(self, message: StoredMessage) -> bool:
         return message.position in self.dead
 

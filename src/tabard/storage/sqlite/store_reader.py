@@ -79,6 +79,10 @@ class SqliteMessageReader:
                 found.append(self.stored(row))
         return found
 
+    def holds(self, source: str, message_id: str) -> bool:
+        """Whether a message or a control of this name is stored, erased or not."""
+        return row_named(self._database, self._sources, message_name(message_id, source)) is not None
+
     def is_dead(self, message: StoredMessage) -> bool:
         """Whether a delete or suppression covers the message's subject at its time: then it is never delivered.
 
