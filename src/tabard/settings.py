@@ -65,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rejections_max: Annotated[int, _about("Most rejections kept a collector.", ge=0)] = 10_000
     rejections_age_s: Annotated[int, _about("How long rejections are kept.", ge=0)] = 7 * 86_400
     rejection_bytes_max: Annotated[int, _about("How much of a refused body is kept.", ge=0)] = 32 * _KIB
+    scripts_max: Annotated[
+        int, _about("Most immutable scripts of the browser client that are kept, this release's among them.", ge=1)
+    ] = 100
+    scripts_bytes_max: Annotated[int, _about("Most bytes that these scripts take.", ge=1)] = 16 * 1024 * _KIB
 
     segment_bytes: Annotated[int, _about("Size at which a log segment is closed.", ge=64 * _KIB)] = 64 * 1024 * _KIB
     segment_age_s: Annotated[int, _about("Age at which a log segment is closed.", ge=1)] = 3600

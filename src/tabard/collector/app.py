@@ -21,6 +21,7 @@ from tabard.collector.rejections import KeptRejection, RejectionStore
 from tabard.collector.request import Answer, Reply, Request
 from tabard.collector.respond import Responder
 from tabard.collector.routes import CALLS, PIXELS, Call
+from tabard.collector.scripts import Scripts
 from tabard.collector.write_key import Entry, SecondLook, SourceReader, Sources
 from tabard.log.interface import LogUnavailable, LogWriter
 from tabard.message.limits import Limits
@@ -48,7 +49,9 @@ class Door:
         log: LogWriter,
         workspace: SourceReader,
         rejections: RejectionStore,
+        scripts: Scripts | None = None,
     ) -> None:
+        """`scripts`: the immutable scripts that are served; this release's unless given."""
         self.settings = settings
         self.sources = Sources(workspace)
         self._second_look = SecondLook(self.sources)
@@ -68,6 +71,7 @@ class Door:
         )
         self._pages = Pages(
             sources=self.sources,
+            scripts=scripts or Scripts(),
             addresses=self.addresses,
             respond=self.respond,
             batcher=self.batcher,

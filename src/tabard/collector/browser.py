@@ -3,10 +3,11 @@
 import msgspec
 
 from tabard.collector.addresses import Addresses
-from tabard.collector.browser_assets import Encoding, Served, encoding_for, immutable_asset, script_for
+from tabard.collector.browser_assets import Encoding, Served, encoding_for, script_for
 from tabard.collector.browser_assets.identity_cookies import renewed_cookies
 from tabard.collector.request import Answer, Request
 from tabard.collector.respond import Responder
+from tabard.collector.scripts import Scripts
 from tabard.collector.write_key import Sources
 
 _GET = (b"GET", b"HEAD")
@@ -15,8 +16,9 @@ _GET = (b"GET", b"HEAD")
 class BrowserFiles:
     """Answers the paths of the browser client."""
 
-    def __init__(self, sources: Sources, addresses: Addresses, respond: Responder) -> None:
+    def __init__(self, sources: Sources, scripts: Scripts, addresses: Addresses, respond: Responder) -> None:
         self._sources = sources
+        self._scripts = scripts
         self._addresses = addresses
         self._respond = respond
 
@@ -31,7 +33,7 @@ class BrowserFiles:
             ]:  # fmt: skip
                 return self._script(request, key)
             case ["v1", "js", version, file]:
-                found = immutable_asset(version, file.removesuffix(".js"), _encoding(request))
+                found = self._scripts.find(version, file.removesuffix(".js"), _encoding(request))
                 return self._file(request, found) if found else None
             case _:
                 return None

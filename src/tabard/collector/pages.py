@@ -13,6 +13,7 @@ from tabard.collector.ready import ReadyQuestion
 from tabard.collector.request import Reply, Request
 from tabard.collector.respond import Responder
 from tabard.collector.routes import COUNTERS, HEALTH, METRICS, READY, SOURCE_CONFIG, settings_key
+from tabard.collector.scripts import Scripts
 from tabard.collector.settings_document import settings_document, source_config
 from tabard.collector.write_key import Sources
 from tabard.telemetry.logging import logger
@@ -26,14 +27,21 @@ class Pages:
     """Answers everything that is no call; a path nobody knows is 404."""
 
     def __init__(
-        self, *, sources: Sources, addresses: Addresses, respond: Responder, batcher: Batcher, counts: Counts
+        self,
+        *,
+        sources: Sources,
+        scripts: Scripts,
+        addresses: Addresses,
+        respond: Responder,
+        batcher: Batcher,
+        counts: Counts,
     ) -> None:
         self._sources = sources
         self._addresses = addresses
         self._respond = respond
         self._batcher = batcher
         self._counts = counts
-        self._browser = BrowserFiles(sources, addresses, respond)
+        self._browser = BrowserFiles(sources, scripts, addresses, respond)
         self._pages: dict[bytes, tuple[tuple[bytes, ...], Callable[[Request, Reply], None]]] = {
             HEALTH: (GET, self._health),
             READY: (GET, self._ready),

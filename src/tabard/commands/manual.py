@@ -69,7 +69,8 @@ A problem that lasts, such as a full disk, is written when it begins and then on
 meanwhile (`repeated`).
 
 Events that need a person: `supervisor.crash_loop` (a role dies again and again), `supervisor.role.hung`,
-`delivery.destination.unusable`, `delivery.books.unbalanced`, `resolver.log_gap`, `collector.append.failed`.
+`delivery.destination.unusable`, `delivery.books.unbalanced`, `resolver.log_gap`, `collector.append.failed`,
+`collector.script.damaged` (a kept script is refused: restore its file, or remove it).
 
 With `alarm_url` set, the web role sends `{"data", "at", "raised": […], "cleared": […]}` there by POST whenever
 a warning of `tabard status` appears or goes: a role that is down, lag, dead letters, a paused destination, low disk,

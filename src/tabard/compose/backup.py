@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from tabard.collector.rejections import FILE_NAME as REJECTIONS
+from tabard.collector.scripts import SUFFIX as SCRIPTS
 from tabard.compose.role_status import running_roles
 from tabard.compose.running import partition_folders
 from tabard.log.drivers.sqlite import copy_log
@@ -96,7 +97,7 @@ def restore(source: Path, data: Path, progress: Progress) -> Manifest:
     for file in manifest.files:
         target = partial / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / file.path, target)
+        shutil.copy2(source / file.path, target)
         if _described(partial, target) != file:
             raise BackupDamaged(f"{source / file.path} is not what {MANIFEST} says; take another backup")
         if target.suffix in _DATABASES:
@@ -134,6 +135,7 @@ def _before_the_log(installation: Installation) -> Iterator[Path]:
     yield installation.format_file
     yield from sorted(path for path in installation.keys.iterdir() if path.is_file())
     yield from sorted(installation.plugins.glob("*.py"))
+    yield from sorted(installation.scripts.glob(f"*{SCRIPTS}"))
     yield installation.workspace_db
     yield installation.delivery_db
     yield installation.store_db
@@ -159,7 +161,7 @@ def _copy(path: Path, target: Path, progress: Progress) -> None:
     if path.suffix in _DATABASES:
         copy_database(path, target, progress)
     else:
-        shutil.copyfile(path, target)
+        shutil.copy2(path, target)
         progress(_size(target))
 
 

@@ -5,7 +5,9 @@ import gc
 import uvloop
 
 from tabard.collector.app import Door
+from tabard.collector.browser_assets import CURRENT
 from tabard.collector.rejections import SqliteRejections
+from tabard.collector.scripts import keep
 from tabard.collector.server import serve
 from tabard.compose.listening import address_text, listener
 from tabard.compose.role_process import RoleProcess
@@ -28,7 +30,12 @@ def run_collector(role: RoleProcess, partition: int) -> None:
     log = SqliteLogWriter(installation.log, partition, options, role.clock)
     rejections = SqliteRejections(installation.log / str(partition), settings, role.clock)
     workspace = SqliteWorkspaceReader(installation.workspace_db)
-    door = Door(settings=settings, clock=role.clock, log=log, workspace=workspace, rejections=rejections)
+    scripts = keep(
+        installation.scripts, CURRENT, scripts_max=settings.scripts_max, bytes_max=settings.scripts_bytes_max
+    )
+    door = Door(
+        settings=settings, clock=role.clock, log=log, workspace=workspace, rejections=rejections, scripts=scripts
+    )
     sock = listener(settings.collect)
     address = address_text(*sock.getsockname()[:2])
 

@@ -13,6 +13,7 @@ import pytest
 
 from tabard.collector import browser_assets as assets
 from tabard.collector.browser_assets.identity_cookies import renewed_cookies
+from tabard.collector.scripts import Scripts
 
 CLIENT = Path(__file__).parents[3] / "clients" / "browser"
 BUILT = Path(assets.__file__).parent
@@ -99,13 +100,16 @@ def test_the_best_accepted_encoding_is_chosen(accepted: str, chosen: str | None)
 
 
 def test_the_immutable_file_is_found_by_its_own_name_only_and_matches_its_integrity() -> None:
-    manifest = assets.MANIFEST
-    served = assets.immutable_asset(manifest.version, manifest.hash, None)
+    manifest, scripts = assets.MANIFEST, Scripts()
+    served = scripts.find(manifest.version, manifest.hash, None)
     assert served is not None
     assert ("Cache-Control", "public, max-age=31536000, immutable") in served.headers
     assert manifest.integrity == "sha384-" + b64encode(hashlib.sha384(served.body).digest()).decode()
-    assert assets.immutable_asset(manifest.version, "other", None) is None
-    assert assets.immutable_asset("0.0.0", manifest.hash, None) is None
+    packed = scripts.find(manifest.version, manifest.hash, "gzip")
+    assert packed is not None
+    assert gzip.decompress(packed.body) == served.body
+    assert scripts.find(manifest.version, "other", None) is None
+    assert scripts.find("0.0.0", manifest.hash, None) is None
 
 
 def test_a_snippet_names_key_host_and_global() -> None:

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -33,6 +33,20 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     etag: str
     headers: Headers
+
+
+class ImmutableScript(msgspec.Struct, frozen=True, kw_only=True):
+    """The client without settings, as it is and as it is sent in each encoding."""
+
+    version: str
+    plain: bytes
+    gzip: bytes
+    br: bytes
+
+    @property
+    def hash(self) -> str:
+        """Its name in the address: 32 hex digits of the SHA-256 of the code."""
+        return hashlib.sha256(self.plain).hexdigest()[:32]
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -89,14 +103,15 @@ def script_for(write_key: str, settings: bytes, encoding: Encoding | None) -> Se
     Raises ValueError where `settings` is no JSON object or over 60 kB.
     """
     call = _call_with({**_object(settings), "writeKey": write_key})
-    return _served(call, encoding, "public, max-age=300, stale-while-revalidate=86400")
+    plain = _SCRIPT + call
+    body = {"br": _in_brotli, "gzip": _in_gzip}[encoding](call) if encoding else plain
+    return _served(plain, body, encoding, "public, max-age=300, stale-while-revalidate=86400")
 
 
-def immutable_asset(version: str, content_hash: str, encoding: Encoding | None) -> Served | None:
-    """The client without settings for `integrity=` users, cacheable for ever; None for a version or hash not ours."""
-    if (version, content_hash) != (MANIFEST.version, MANIFEST.hash):
-        return None
-    return _served(b"();", encoding, "public, max-age=31536000, immutable")
+def immutable_answer(script: ImmutableScript, encoding: Encoding | None) -> Served:
+    """A script for `integrity=` users, cacheable for ever."""
+    body = {"br": script.br, "gzip": script.gzip}[encoding] if encoding else script.plain
+    return _served(script.plain, body, encoding, "public, max-age=31536000, immutable")
 
 
 def snippet(write_key: str, host: str, global_name: str = "tabard", options: Mapping[str, Any] | None = None) -> str:
@@ -131,12 +146,11 @@ def _call_with(settings: dict[str, Any]) -> bytes:
     return b"(" + json.dumps(settings, separators=(",", ":")).encode() + b");"
 
 
-def _served(call: bytes, encoding: Encoding | None, cache_control: str) -> Served:
-    digest = hashlib.sha256(_SCRIPT + call).hexdigest()[:20]
+def _served(plain: bytes, body: bytes, encoding: Encoding | None, cache_control: str) -> Served:
+    digest = hashlib.sha256(plain).hexdigest()[:20]
     etag = f'"{digest}-{encoding or "plain"}"'
     encoded: Headers = (("Content-Encoding", encoding),) if encoding else ()
     headers = (*_HEADERS, ("Cache-Control", cache_control), ("ETag", etag), *encoded)
-    body = {"br": _in_brotli, "gzip": _in_gzip}[encoding](call) if encoding else _SCRIPT + call
     return Served(body=body, etag=etag, headers=headers)
 
 
@@ -154,3 +168,10 @@ def _in_brotli(call: bytes) -> bytes:
     # ISLAST 1, ISLASTEMPTY 1.
     end = b"\x03"
     return _SCRIPT_BROTLI + header.to_bytes(3, "little") + call + end
+
+
+_NO_CALL: Final = b"();"
+CURRENT: Final = ImmutableScript(
+    version=MANIFEST.version, plain=_SCRIPT + _NO_CALL, gzip=_in_gzip(_NO_CALL), br=_in_brotli(_NO_CALL)
+)
+"""The immutable script of this release."""

@@ -94,6 +94,11 @@ class Installation:
         return self.data / "plugins"
 
     @property
+    def scripts(self) -> Path:
+        """The immutable scripts that this installation has served; written by its collectors."""
+        return self.data / "scripts"
+
+    @property
     def orders(self) -> Path:
         """Orders that wait for the deliverer (resend, replay); kept until it has applied them."""
         return self.data / "orders"
