@@ -136,6 +136,7 @@ def _before_the_log(installation: Installation) -> Iterator[Path]:
     yield from sorted(path for path in installation.keys.iterdir() if path.is_file())
     yield from sorted(installation.plugins.glob("*.py"))
     yield from sorted(installation.scripts.glob(f"*{SCRIPTS}"))
+    yield installation.sessions_file
     yield installation.workspace_db
     yield installation.delivery_db
     yield installation.store_db

@@ -13,6 +13,7 @@ from tabard.compose.listening import address_text, listener
 from tabard.compose.quarantine import InstallationQuarantine
 from tabard.compose.rejections import InstallationRejections
 from tabard.compose.role_process import RoleProcess
+from tabard.compose.sessions import EndedSessions
 from tabard.compose.status import status
 from tabard.compose.store import message_reader, profile_reader, wait_for_store
 from tabard.settings import is_loopback
@@ -20,6 +21,7 @@ from tabard.storage.sqlite.keys import admin_token
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 from tabard.telemetry.logging import logger
 from tabard.web.app import create_app
+from tabard.web.auth import SESSION_S
 from tabard.web.deps import Deps, Readers
 
 _SESSION: Final = b"tabard web session"
@@ -61,6 +63,7 @@ def run_web(role: RoleProcess) -> None:
         open_readers=open_readers,
         controls=Controls(installation, role.clock),
         status=current_status,
+        ended=EndedSessions(installation.sessions_file, installation.run / "sessions.lock", SESSION_S),
     )
     alarm = Alarm(settings.alarm_url, current_status) if settings.alarm_url else None
     if alarm:

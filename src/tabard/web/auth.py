@@ -1,21 +1,23 @@
 """Who may look and change: the admin token, as a bearer, as Basic user name, or once at `/login` for a signed session.
 
-A session cookie is `expiry.signature`, HttpOnly and SameSite=Strict. Forms carry a CSRF token bound to the session;
-requests with the token in a header need none, since no page of another site can set that header.
+A session cookie is `expiry.id.signature`, HttpOnly and SameSite=Strict; a logout ends it and every copy of it.
+Forms carry a CSRF token bound to the session; requests with the token in a header need none, since no page of another
+site can set that header.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
+import secrets
 from urllib.parse import quote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tabard.web.deps import Deps
 from tabard.web.errors import Refused
-from tabard.web.pages.shown import number_of
 
 COOKIE = "tabard_session"
 SESSION_S = 12 * 3600
@@ -23,8 +25,8 @@ SESSION_S = 12 * 3600
 
 def new_session(deps: Deps) -> str:
     """The cookie value of a session that starts now."""
-    expiry = str(deps.clock.now_ms() // 1000 + SESSION_S)
-    return f"{expiry}.{_sign(deps, 'session', expiry)}"
+    stated = f"{_now_s(deps) + SESSION_S}.{secrets.token_urlsafe(16)}"
+    return f"{stated}.{_sign(deps, 'login', stated)}"
 
 
 def csrf_token(deps: Deps, session: str) -> str:
@@ -49,10 +51,11 @@ def session_of(request: Request) -> str | None:
     """The request's session cookie if it is ours and not over."""
     deps: Deps = request.app.state.deps
     session = request.cookies.get(COOKIE, "")
-    expiry, _, signature = session.partition(".")
-    if number_of(expiry) is None or not _is_same(signature, _sign(deps, "session", expiry)):
+    stated, _, signature = session.rpartition(".")
+    if not _is_same(signature, _sign(deps, "login", stated)):
         return None
-    return session if int(expiry) > deps.clock.now_ms() // 1000 else None
+    expires_s, own_id = _parts(session)
+    return session if expires_s > _now_s(deps) and not deps.ended.holds(own_id, expires_s) else None
 
 
 def require_admin(request: Request) -> None:
@@ -104,11 +107,30 @@ def _own_page(wanted: str) -> str:
 
 
 async def log_out(request: Request) -> Response:
-    """Takes the session from the browser."""
+    """Ends the session: the cookie goes from the browser, and a copy of it opens nothing any more."""
     await require_change(request)
+    deps: Deps = request.app.state.deps
+    session = session_of(request)
+    if session is not None:
+        expires_s, own_id = _parts(session)
+        try:
+            await run_in_threadpool(deps.ended.add, own_id, expires_s, _now_s(deps))
+        except OSError as problem:
+            message = f"the session goes on, its end cannot be written ({problem.strerror}): mend the disk, try again"
+            raise Refused("session_not_ended", message, 503) from problem
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE)
     return answer
+
+
+def _parts(session: str) -> tuple[int, str]:
+    """When a session with a good signature expires (s), and its id."""
+    expiry, own_id, _ = session.split(".")
+    return int(expiry), own_id
+
+
+def _now_s(deps: Deps) -> int:
+    return deps.clock.now_ms() // 1000
 
 
 def _is_same(given: str, expected: str) -> bool:
@@ -116,4 +138,4 @@ def _is_same(given: str, expected: str) -> bool:
 
 
 def _sign(deps: Deps, purpose: str, text: str) -> str:
-    return hmac.new(deps.session_key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(deps.session_key, f"{purpose}:{text}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

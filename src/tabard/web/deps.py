@@ -103,6 +103,18 @@ class Controls(Protocol):
         ...
 
 
+class EndedSessions(Protocol):
+    """The sessions that were ended by a logout, of this process and others, kept until they would have expired."""
+
+    def holds(self, session: str, expires_s: int) -> bool:
+        """Whether a session (by its id) is over. Raises OSError."""
+        ...
+
+    def add(self, session: str, expires_s: int, now_s: int) -> None:
+        """Ends a session for good; durable on return. Raises OSError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Readers:
     """One thread's open readers."""
@@ -127,6 +139,7 @@ class Deps:
     open_readers: Callable[[], Readers]
     controls: Controls
     status: Callable[[], Json]
+    ended: EndedSessions
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     def readers(self) -> Readers:

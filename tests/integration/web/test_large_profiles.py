@@ -50,7 +50,8 @@ async def web(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         nobody = cast("Any", None)
         return Readers(engine.messages(), profiles, StoreIdentity(profiles), nobody, nobody, nobody, nobody)
 
-    deps = Deps(Settings(), SystemClock(), lambda token: token == "t", b"k" * 32, readers, cast("Any", None), dict)
+    nothing = cast("Any", None)
+    deps = Deps(Settings(), SystemClock(), lambda token: token == "t", b"k" * 32, readers, nothing, dict, nothing)
     transport = httpx.ASGITransport(create_app(deps))
     headers = {"Authorization": "Bearer t"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:

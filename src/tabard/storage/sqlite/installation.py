@@ -99,6 +99,11 @@ class Installation:
         return self.data / "scripts"
 
     @property
+    def sessions_file(self) -> Path:
+        """The sessions of the web role that were ended before their time; written by its processes."""
+        return self.data / "sessions.json"
+
+    @property
     def orders(self) -> Path:
         """Orders that wait for the deliverer (resend, replay); kept until it has applied them."""
         return self.data / "orders"
