@@ -180,7 +180,8 @@ def timeline(identifier: str, limit: int, data: Path, as_json: bool) -> None:
 def changes(after: int, limit: int, data: Path, as_json: bool) -> None:
     """Show which profile each identifier moved to, in order: for exports that follow profile ids.
 
-    Of each identifier its newest move only. The document's `next` is the --after to go on from.
+    Of each identifier its newest move only. With --json each has a `key`, which an erasure of the identifier does not
+    change, and `next` is the --after to go on from.
     """
     with _reading(data) as profiles:
         found = profiles.changes(after, limit)

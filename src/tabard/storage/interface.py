@@ -14,10 +14,15 @@ from tabard.message.types import StoredMessage
 
 
 class ProfileChange(msgspec.Struct, frozen=True, rename="camel"):
-    """The newest move of an identifier to another profile (identity.md §7); None = no profile."""
+    """The newest move of an identifier to another profile (identity.md §7); None = no profile.
+
+    `key`: a keyed hash of the identifier (32 hex digits), the same before and after its erasure, which leaves
+    `identifier` as `user:~KEY`.
+    """
 
     seq: int
     identifier: str
+    key: str
     old_profile_id: str | None
     new_profile_id: str | None
     cause: str

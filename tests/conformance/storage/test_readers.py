@@ -151,6 +151,58 @@ def test_of_each_identifier_only_the_newest_change_is_kept_and_no_number_is_give
     assert next(one for one in kept if one.identifier == "anon:d").new_profile_id == ann.profile_id
 
 
+def test_a_follower_of_moves_that_goes_by_their_key_ends_right_after_an_erasure(engine: Engine) -> None:
+    reader, after = engine.profiles(), 0
+    names: dict[str, str] = {}
+    mirror: dict[str, str | None] = {}
+
+    def follow() -> None:
+        nonlocal after
+        for one in reader.changes(after, 100):
+            names.setdefault(one.key, one.identifier)
+            mirror[one.key] = one.new_profile_id
+            after = one.seq
+
+    def who() -> dict[str, str | None]:
+        return {names[key]: profile_id for key, profile_id in mirror.items()}
+
+    follow()
+    ann, bob = reader.profile("user:ann"), reader.profile("user:bob")
+    assert ann is not None
+    assert bob is not None
+    both = {"anon:d": ann.profile_id, "email:ann@x.io": ann.profile_id, "user:ann": ann.profile_id}
+    assert who() == {**both, "user:bob": bob.profile_id}
+    engine.feed([call("delete", "d1", 10, ids=["user:ann", "email:ann@x.io"])])
+    engine.settle(erase=True)
+    follow()
+    gone = {one.key: one for one in reader.changes(0, 100) if one.new_profile_id is None}
+    assert {names[key] for key in gone} == {"user:ann", "email:ann@x.io"}
+    assert all(one.identifier == f"{names[key].partition(':')[0]}:~{key}" for key, one in gone.items())
+    device = reader.profile("anon:d")
+    alone = None if device is None else device.profile_id
+    assert who() == {"anon:d": alone, "email:ann@x.io": None, "user:ann": None, "user:bob": bob.profile_id}
+    engine.feed([call("track", "t1", 11, userId="ann", event="E")])
+    engine.settle()
+    follow()
+    assert who()["user:ann"] == ann.profile_id
+    assert len(mirror) == 4
+
+
+def test_an_identifier_that_reads_like_an_erased_one_has_an_id_of_its_own(engine: Engine) -> None:
+    reader = engine.profiles()
+    ann = reader.profile("user:ann")
+    assert ann is not None
+    engine.feed([call("track", "t1", 11, userId=f"~{ann.profile_id}", event="E")])
+    engine.settle()
+    copycat = reader.profile(f"user:~{ann.profile_id}")
+    assert copycat is not None
+    assert copycat.profile_id != ann.profile_id
+    assert reader.profile_by_id(copycat.profile_id) == copycat
+    assert reader.profile_by_id(ann.profile_id) == ann
+    keys = [one.key for one in reader.changes(0, 100)]
+    assert len(keys) == len(set(keys))
+
+
 def test_dead_is_what_a_delete_or_suppression_covers(engine: Engine) -> None:
     reader = engine.messages()
     assert not any(reader.is_dead(one) for one in reader.read(0, 0, 10))

@@ -79,7 +79,7 @@ class SqliteStore:
         self._eraser = Eraser(self.database, self.nodes, self.facts, self.archive)
         self._controls = Controls(self.database, self.nodes, self.facts)
         self._deduplicator = Deduplicator(self.database, self.archive)
-        self._projector = Projector(self.database, rules, self.nodes, self.keys)
+        self._projector = Projector(self.database, rules, self.nodes)
         self._upkeep = Upkeep(self.database, self.nodes, self.facts, self.archive, self.sources, rules)
         self._books = Books(self.database)
         self._epoch = 0

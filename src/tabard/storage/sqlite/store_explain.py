@@ -49,7 +49,7 @@ class Explainer:
         members = self._members(node, root)
         together = [reason for member in members for reason in self._together(member)]
         apart = list(self._limited(self._apart(members)))
-        profile_id = self._reader.keys.profile_id(canonical.text).hex()
+        profile_id = canonical.hashed(self._reader.keys).hex()
         return Explanation(profile_id, canonical.text, tuple(together), tuple(apart), self._truncated)
 
     def _alone(self, node: Node, text: str) -> Explanation | None:

@@ -30,7 +30,7 @@ class Keys:
         self._content = blake2b(key=secret[:64], digest_size=16, person=b"content")
 
     def hashed(self, text: str) -> bytes:
-        """The 128-bit keyed hash of an identifier. That of a profile's canonical identifier is the profile's id."""
+        """The 128-bit keyed hash of an identifier. That of a profile's canonical one is the profile's id (§3.3, 6)."""
         state = self._identifier.copy()
         state.update(text.encode())
         return state.digest()
@@ -41,10 +41,9 @@ class Keys:
         state.update(content)
         return state.digest()
 
-    def profile_id(self, canonical: str) -> bytes:
-        """The id of the profile with this canonical identifier (§3.3, 6), also by what an erasure left of it."""
-        _, _, value = canonical.partition(":~")
-        return bytes.fromhex(value) if _is_erased(value) else self.hashed(canonical)
+    def kept(self, text: str, *, is_erased: bool) -> bytes:
+        """The keyed hash of an identifier as it is stored, the same by its text and by what an erasure left of that."""
+        return bytes.fromhex(text.partition(":~")[2]) if is_erased else self.hashed(text)
 
     def erased(self, text: str) -> str:
         """What stands for an identifier after its erasure."""
@@ -167,7 +166,3 @@ class KeyWriter(KeyTable):
 def _bounds(first: int, last: int) -> tuple[int, int]:
     """The ids that runs of these ranges may have."""
     return first << _COMMIT_BITS, (last + 1 << _COMMIT_BITS) - 1
-
-
-def _is_erased(value: str) -> bool:
-    return len(value) == 32 and all(digit in "0123456789abcdef" for digit in value)  # noqa: PLR2004 - 16 bytes in hex

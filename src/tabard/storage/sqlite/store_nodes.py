@@ -97,6 +97,10 @@ class Node:
             self.first_at, self.last_at, self.devices, self.emails, self.months, self.profile,
         )  # fmt: skip
 
+    def hashed(self, keys: Keys) -> bytes:
+        """The keyed hash of the identifier, erased or not."""
+        return keys.kept(self.text, is_erased=bool(self.flags & ERASED))
+
     def claims(self, kind: int) -> int:
         """How many identifiers of a kind this one claims."""
         return self.devices if kind == Kind.ANON else self.emails
@@ -168,7 +172,7 @@ class Nodes:
     def hashed_as(self, hashed: bytes) -> Node | None:
         """The identifier with this keyed hash."""
         for number in self._table.probe(key_of(hashed)):
-            if self.keys.profile_id(self.by_id(number).text) == hashed:
+            if self.by_id(number).hashed(self.keys) == hashed:
                 return self.by_id(number)
         return None
 

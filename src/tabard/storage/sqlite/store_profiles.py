@@ -17,7 +17,7 @@ from tabard.storage.sqlite.store_entry import NO_LINK, TYPES, MessageFlag, Role,
 from tabard.storage.sqlite.store_graph import Graph
 from tabard.storage.sqlite.store_keys import SQL, Keys, ids
 from tabard.storage.sqlite.store_messages import Sources, late, one
-from tabard.storage.sqlite.store_nodes import Node, Nodes
+from tabard.storage.sqlite.store_nodes import ERASED, Node, Nodes
 from tabard.storage.sqlite.store_projector import NOBODY, decode_members
 
 PREFIXES: Final = ("user", "email", "anon")
@@ -90,8 +90,15 @@ class SqliteProfileReader:
     def changes(self, after_seq: int, limit: int) -> list[ProfileChange]:
         """Moves of identifiers between profiles, in order; of each identifier the newest only."""
         return [
-            ProfileChange(seq, str(text), old and old.hex(), new and new.hex(), str(cause))
-            for seq, text, old, new, cause in self.database.execute(SQL["changes"], (after_seq, limit))
+            ProfileChange(
+                seq=seq,
+                identifier=text,
+                key=self.keys.kept(text, is_erased=bool(flags & ERASED)).hex(),
+                old_profile_id=old and old.hex(),
+                new_profile_id=new and new.hex(),
+                cause=cause,
+            )
+            for seq, text, flags, old, new, cause in self.database.execute(SQL["changes"], (after_seq, limit))
         ]
 
     def close(self) -> None:
@@ -165,11 +172,11 @@ class SqliteProfileReader:
     def _folded(self, root: int, members: list[int]) -> Profile:
         nodes = self._rows(members)
         folded = fold(self.registers(nodes).values())
-        canonical = next(node.text for node in nodes if node.id == root)
+        canonical = next(node for node in nodes if node.id == root)
         live = [node for node in nodes if node.events]
         return Profile(
-            profile_id=self.keys.profile_id(canonical).hex(),
-            canonical=canonical,
+            profile_id=canonical.hashed(self.keys).hex(),
+            canonical=canonical.text,
             identifiers=tuple(sorted(node.text for node in nodes)),
             traits=shown(traits_of(folded)),
             groups=tuple(groups_of(folded)),

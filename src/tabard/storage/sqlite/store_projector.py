@@ -8,7 +8,7 @@ import msgspec
 
 from tabard.identity.rules import Rules
 from tabard.storage.sqlite.store_graph import Graph
-from tabard.storage.sqlite.store_keys import SQL, Keys, ids
+from tabard.storage.sqlite.store_keys import SQL, ids
 from tabard.storage.sqlite.store_nodes import Node, Nodes
 
 NOBODY: Final = 0
@@ -23,10 +23,9 @@ Move = tuple[Node, int, str]
 class Projector:
     """Converges: it reads committed facts, and a mark is set in the transaction of the fact that calls for it."""
 
-    def __init__(self, database: apsw.Connection, rules: Rules, nodes: Nodes, keys: Keys) -> None:
+    def __init__(self, database: apsw.Connection, rules: Rules, nodes: Nodes) -> None:
         self._database = database
         self._nodes = nodes
-        self._keys = keys
         self._graph = Graph(database, rules, nodes.by_id)
         self._members: dict[int, list[int]] = {}
 
@@ -121,4 +120,4 @@ class Projector:
             self._members[root] = decode_members(members)
 
     def _id(self, root: int) -> bytes | None:
-        return None if root == NOBODY else self._keys.profile_id(self._nodes.by_id(root).text)
+        return None if root == NOBODY else self._nodes.by_id(root).hashed(self._nodes.keys)

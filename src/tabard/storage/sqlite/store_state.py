@@ -67,10 +67,13 @@ class State:
 
     def _parts(self) -> Iterator[Any]:
         texts: dict[int, str] = {0: "*"}
+        profile_ids: dict[int, str] = {}
         for node in self._nodes():
             # What is not seen (any more) goes by its keyed hash, so that its erasure changes nothing.
             hidden = not node.flags & (SEEN | ERASED)
             texts[node.id] = self._keys.erased(node.text) if hidden else node.text
+            if node.profile == node.id:
+                profile_ids[node.id] = node.hashed(self._keys).hex()
             if node.flags & SEEN:
                 yield "node", node.text, node.events, node.first_at, node.last_at
             if node.flags & WRITES:
@@ -82,12 +85,7 @@ class State:
         for node, kind, other, t, m, until in self._database.execute(SQL["all_controls"]):
             yield "control", texts[node], kind, texts[other], t, m, until
         for root, members in self._database.execute(SQL["all_profiles"]):
-            yield (
-                "profile",
-                texts[root],
-                self._keys.profile_id(texts[root]).hex(),
-                sorted(texts[one] for one in decode_members(members)),
-            )
+            yield "profile", texts[root], profile_ids[root], sorted(texts[one] for one in decode_members(members))
         yield from self._messages()
 
     def _nodes(self) -> Iterator[Node]:

@@ -165,7 +165,7 @@ SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id,
 FROM message m LEFT JOIN body b ON b.position = m.position
 WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position DESC LIMIT ?
 -- name: changes
-SELECT o.seq, n.text, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node
+SELECT o.seq, n.text, n.flags, o.old, o.new, o.cause FROM outbox o JOIN node n ON n.id = o.node
 WHERE o.seq > ? AND NOT EXISTS (SELECT 1 FROM outbox newer WHERE newer.node = o.node AND newer.seq > o.seq)
 ORDER BY o.seq LIMIT ?
 -- name: addresses
