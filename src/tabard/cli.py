@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "rejected": Entry("status", "Show the newest calls that the door refused."),
     "quarantined": Entry("quarantined", "Show what was accepted and could not be processed; try it again."),
     "usage": Entry("status", "Count a month's calls and people."),
+    "health": Entry("health", "Ask a running role whether it answers, for container checks."),
     "doctor": Entry("doctor", "Check an installation and say what to do."),
     "rebuild": Entry("upkeep", "Derive all profiles anew from the archive."),
     "state-hash": Entry("upkeep", "Print a digest of the whole derived state."),

@@ -1,4 +1,4 @@
-"""Calls to a collector over HTTP, for `send`, `import` and `doctor`."""
+"""Calls to a collector over HTTP, for `send`, `import`, `doctor` and `health`."""
 
 import base64
 import ssl
@@ -30,15 +30,18 @@ class Answer(msgspec.Struct, frozen=True):
 class CollectorClient:
     """Speaks to one collector with one write key."""
 
-    def __init__(self, url: str, write_key: str) -> None:
-        """Raises `Unreachable` for what is no http(s) URL."""
+    def __init__(self, url: str, write_key: str, *, is_own: bool = True, timeout_s: float = TIMEOUT_S) -> None:
+        """`is_own`: the URL is `running.local_url`, for which a certificate for the public name holds no word.
+
+        Raises `Unreachable` for what is no http(s) URL.
+        """
         if not url.startswith(("http://", "https://")):
             raise Unreachable(f"{url!r} is no URL of a collector; it begins with http:// or https://")
         self._url = url.rstrip("/")
         self._authorization = "Basic " + base64.b64encode(f"{write_key}:".encode()).decode()
-        # A certificate for the public name does not cover 127.0.0.1, where the CLI knocks.
+        self._timeout_s = timeout_s
         self._context = ssl.create_default_context()
-        if "://127." in self._url or "://[::1]" in self._url:
+        if is_own:
             self._context.check_hostname = False
             self._context.verify_mode = ssl.CERT_NONE
 
@@ -69,7 +72,7 @@ class CollectorClient:
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._context) as reply:  # noqa: S310 (checked)
+            with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._context) as reply:  # noqa: S310 (checked)
                 return _answer(reply.status, reply.read(), dict(reply.headers))
         except urllib.error.HTTPError as refusal:
             with refusal:

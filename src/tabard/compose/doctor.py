@@ -148,7 +148,8 @@ def _collector(installation: Installation) -> Iterator[Finding]:
     yield _snippet(here, source)
     if public != here:
         fix = f"clients use {public}: check DNS, the proxy in front and public_url"
-        yield _asked("public_url", public, f"/v1/projects/{source.write_key}/settings", fix)
+        path = f"/v1/projects/{source.write_key}/settings"
+        yield _asked("public_url", public, path, fix, is_own=False)
 
 
 def _settings_document(here: str, public: str, source: Source) -> Finding:
@@ -169,16 +170,16 @@ def _snippet(here: str, source: Source) -> Finding:
     return _asked("browser client", here, path, "the browser client is not served; reinstall Tabard")
 
 
-def _asked(check: str, url: str, path: str, fix: str) -> Finding:
-    answer = _get(url, path)
+def _asked(check: str, url: str, path: str, fix: str, *, is_own: bool = True) -> Finding:
+    answer = _get(url, path, is_own=is_own)
     seen = f"{url}{path} answered {answer.status}" if answer else f"{url}{path} did not answer"
     is_well = answer is not None and answer.status == _OK
     return Finding(check=check, ok=is_well, seen=seen, fix="" if is_well else fix)
 
 
-def _get(url: str, path: str) -> Answer | None:
+def _get(url: str, path: str, *, is_own: bool = True) -> Answer | None:
     try:
-        return CollectorClient(url, "").get(path)
+        return CollectorClient(url, "", is_own=is_own).get(path)
     except Unreachable:
         return None
 
