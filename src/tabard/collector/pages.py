@@ -22,6 +22,12 @@ from tabard.telemetry.metrics import exposition
 GET: Final = (b"GET", b"HEAD")
 POST: Final = (b"POST",)
 
+_FOR_A_WHILE: Final = ((b"cache-control", b"public, max-age=300"),)
+"""As long as the script, but never stale: a collector that has moved must not be called by its old name for a day."""
+
+_ASKED_ANEW: Final = ((b"cache-control", b"private, no-cache"),)
+"""Its key stands in a header, so one address has many answers."""
+
 
 class Pages:
     """Answers everything that is no call; a path nobody knows is 404."""
@@ -73,12 +79,12 @@ class Pages:
     def _settings(self, request: Request, reply: Reply) -> None:
         entry = self._sources.by_key(settings_key(request.path) or "")
         document = settings_document(self._addresses.base_url(request), entry.write_key)
-        reply(self._respond.json(200, document, readable_by(request, entry.source)))
+        reply(self._respond.json(200, document, readable_by(request, entry.source), _FOR_A_WHILE))
 
     def _source_config(self, request: Request, reply: Reply) -> None:
         entry = self._sources.by_header(request) or self._sources.by_content(request)
         document = source_config(entry.source, entry.write_key)
-        reply(self._respond.json(200, document, readable_by(request, entry.source)))
+        reply(self._respond.json(200, document, readable_by(request, entry.source), _ASKED_ANEW))
 
     def _metrics(self, request: Request, reply: Reply) -> None:
         if not self._addresses.reads_metrics(request):

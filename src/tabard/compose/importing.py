@@ -53,7 +53,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What an import did. `refused` shows the first of the rejected lines."""
+    """What an import did. `refused` shows the first of the rejected lines, in their order."""
 
     accepted: int = 0
     rejected: int = 0
@@ -78,6 +78,7 @@ def import_batch(batch: list[Line], intake: Intake, result: Result) -> None:
     result.accepted += len(calls) - taken.rejected
     result.rejected += len(refused) + taken.rejected
     refused += [RefusedLine(line=calls[at].number, code=code, message=text) for at, code, text in taken.shown]
+    refused.sort(key=lambda each: each.line)
     result.refused += refused[: SHOWN_MAX - len(result.refused)]
 
 

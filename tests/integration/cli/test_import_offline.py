@@ -1,10 +1,14 @@
-"""An import while nothing runs, and what else wants the admin partition meanwhile."""
+"""An import while nothing runs: what it reports, and what else wants the admin partition meanwhile."""
 
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from tabard.cli import main
 from tabard.clock import SystemClock
 from tabard.compose.controls import Controls
 from tabard.compose.first_start import open_or_make
@@ -33,3 +37,20 @@ def test_a_control_and_a_started_serve_find_the_partition_free_while_an_import_w
     finally:
         process.kill()
         process.communicate()
+
+
+def test_refused_lines_are_reported_in_their_order_whatever_is_wrong_with_each(tmp_path: Path) -> None:
+    made = open_or_make(tmp_path / "data", {}, SystemClock()).installation
+    nameless, sound = '{"type": "track", "userId": "u1"}', '{"type": "identify", "userId": "u1"}'
+    lines = [sound, nameless, "no json", sound, *[nameless, "[]"] * 12]
+    file = tmp_path / "calls.jsonl"
+    file.write_text("\n".join(lines))
+    result = CliRunner().invoke(main, ["import", str(file), "--data", str(made.data), "--json"])
+    report = json.loads(result.stdout)
+    assert (report["accepted"], report["rejected"]) == (2, 26)
+    assert [each["line"] for each in report["refused"]] == [2, 3, *range(5, 23)]
+    assert [each["code"] for each in report["refused"]][:3] == [
+        "event_not_defined",
+        "invalid_json",
+        "event_not_defined",
+    ]

@@ -254,6 +254,15 @@ async def test_a_preflight_is_granted_what_it_asks_for_and_cached(door: Running,
     assert int(answer.headers["access-control-max-age"]) > 0
 
 
+async def test_a_settings_document_may_be_kept_for_a_while_and_one_that_hangs_on_a_header_may_not(
+    door: Running,
+) -> None:
+    settings = await door.ask("GET", "/v1/projects/key/settings")
+    assert settings.headers["cache-control"] == "public, max-age=300"
+    assert (await door.ask("GET", "/sourceConfig", key="key")).headers["cache-control"] == "private, no-cache"
+    assert "cache-control" not in (await door.ask("GET", "/v1/projects/x/settings")).headers
+
+
 @pytest.mark.parametrize("path", ["/v1/projects/key/settings", "/projects/key/settings", "/v1/projects/key/settings/"])
 async def test_the_settings_document_names_this_host(door: Running, path: str) -> None:
     answer = await door.ask("GET", path, headers={"Host": "evil.example", "Origin": "https://shop.example"})
