@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from tabard.collector.app import Door
-from tabard.collector.protocol import Connection, Connections
+from tabard.collector.connections import Connections
+from tabard.collector.protocol import Connection
 from tabard.settings import Settings
 from tabard.telemetry.logging import logger
 from tabard.telemetry.metrics import gauge

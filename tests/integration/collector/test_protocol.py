@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tabard.collector.protocol import Connection, Connections
+from tabard.collector.connections import Connections
+from tabard.collector.protocol import Connection
 from tabard.collector.respond import Responder
 from tabard.settings import Settings
 from tests.integration.collector.doors import Running, read_answer, running
