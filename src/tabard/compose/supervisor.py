@@ -46,6 +46,7 @@ class _Child:
     deaths_s: list[float] = field(default_factory=list)
     restarts: int = 0
     last_exit: str = ""
+    is_asked_to_end: bool = False
 
 
 class Supervisor:
@@ -94,8 +95,9 @@ class Supervisor:
                 if is_wanted and now_s >= child.start_at_s:
                     self._start(child, now_s)
             elif child.process.poll() is not None:
-                self._buried(child, now_s, in_order=not is_wanted)
+                self._buried(child, now_s)
             elif not is_wanted:
+                child.is_asked_to_end = True
                 child.process.terminate()
             elif is_hung(
                 beat_age_s=beat_age_s(self._run, child.role.name),
@@ -126,10 +128,12 @@ class Supervisor:
         logger().debug("supervisor.role.started", role_name=child.role.name, pid=child.process.pid)
         self._publish()
 
-    def _buried(self, child: _Child, now_s: float, *, in_order: bool) -> None:
-        if in_order and child.process:
+    def _buried(self, child: _Child, now_s: float) -> None:
+        # Whoever held the role may have let it go again while it ended.
+        if child.is_asked_to_end and child.process:
             _close_pipe(child.process)
             child.process = None
+            child.is_asked_to_end = False
             logger().info("supervisor.role.held", role_name=child.role.name)
             return
         code = child.process.returncode if child.process else 0

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,6 @@ from tabard.testing.installation import eventually
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-NODE = HERE.parent / "sdks" / "node"
 
 pytestmark = pytest.mark.e2e
 
@@ -48,13 +46,11 @@ def shop() -> Iterator[str]:
         process.wait(30)
 
 
-def test_a_visitor_becomes_a_lead_and_then_a_customer_with_one_profile(shop: str) -> None:
-    node, chromium = shutil.which("node"), shutil.which("chromium") or shutil.which("chromium-browser")
-    if not node or not chromium:
-        pytest.skip("needs Node.js and Chromium on PATH (Debian: apt-get install nodejs chromium)")
-    if not (NODE / "node_modules" / ".package-lock.json").exists():
-        subprocess.run(["npm", "ci", "--silent"], cwd=NODE, check=True, timeout=180)
-    done = subprocess.run([node, "shop.mjs", shop, chromium], cwd=HERE, check=True, capture_output=True, timeout=120)
+def test_a_visitor_becomes_a_lead_and_then_a_customer_with_one_profile(
+    shop: str, node_packages: str, chromium: str
+) -> None:
+    command = [node_packages, "shop.mjs", shop, chromium]
+    done = subprocess.run(command, cwd=HERE, check=True, capture_output=True, timeout=120)
     story = json.loads(done.stdout)
     anonymous, lead, customer = story["anonymous"], story["lead"], story["customer"]
     assert anonymous["canonical"].startswith("anon:")

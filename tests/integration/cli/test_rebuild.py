@@ -49,7 +49,7 @@ def test_beside_a_running_serve_the_resolver_rests_the_door_goes_on_and_the_stat
         assert eventually(lambda: tabard.get("/api/status")["books"]["stored"] == PEOPLE + 1)
         roles = {each["name"]: each for each in tabard.get("/api/status")["roles"]}
         assert roles["resolver-1"]["running"]
-        assert {each["restarts"] for each in roles.values()} == {0}
+        assert {name: each["restarts"] for name, each in roles.items() if each["restarts"]} == {}
 
 
 def test_its_progress_is_every_message_and_then_every_identifier(tmp_path: Path) -> None:

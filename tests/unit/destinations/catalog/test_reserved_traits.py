@@ -52,7 +52,7 @@ RENAMED: dict[str, dict[str, tuple[str, Any]]] = {
         "id": ("external_id", VALUES["id"]),
     },
 }
-SPELLED = [(trait, spelling) for trait in VALUES for spelling in {trait, SNAKE.get(trait, trait)}]
+SPELLED = [(trait, spelling) for trait in VALUES for spelling in dict.fromkeys([trait, SNAKE.get(trait, trait)])]
 
 
 async def arrived(slug: str, traits: dict[str, Any]) -> dict[str, Any]:
