@@ -325,9 +325,11 @@ inBrowser('a tab opened while another sends what an earlier page left does not s
   await started(first);
   await first.evaluate(`tabard.track('kept')`);
   await first.close();
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  // What the closed page sent on its way out arrives before what is counted.
+  await one.waitForTimeout(500);
   recorder.seen.length = 0;
   recorder.fault = () => ({ status: 200, delayMs: 2000 });
-  const [one, two] = [await context.newPage(), await context.newPage()];
   await one.goto(recorder.url());
   await recorder.until(() => recorder.sent().length === 1, 'the first tab to send it');
   await one.waitForTimeout(600);
