@@ -195,7 +195,7 @@ def test_a_person_is_shown_explained_split_and_deleted_from_the_shell(tmp_path: 
         assert eventually(lambda: shown(installation, "a1").get("identifiers") == together)
         person = shown(installation, "ann@example.com")
         assert person["traits"]["plan"] == "pro"
-        assert person["provenance"]["plan"]["replaced"] == "free"
+        assert person["provenance"]["plan"]["replaced"]["value"] == "free"
         assert len(document(installation, "profile", "explain", "u1")["together"]) == 2
         writes: list[Any] = dict(installation.tabard("profile", "history", "u1", "plan"))["history"]
         assert [write["value"] for write in writes] == ["pro", "free"]

@@ -11,6 +11,10 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
+from tabard.message.traits import iso_ms
+from tabard.message.types import CONTROL, position_text
+from tabard.storage.interface import Behind
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_PROBLEM: Final = 1
@@ -197,6 +201,15 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def behind_text(message: Behind, names: dict[str, str]) -> str:
+    """The message or control behind a conclusion; `names`: source id → its name."""
+    if message.type == CONTROL:
+        what = f"control {message.message_id} at {position_text(message.position)}"
+    else:
+        what = f"message {message.message_id}, source {names.get(message.source, message.source)}"
+    return f"{what}, {iso_ms(message.timestamp)}"
 
 
 @contextlib.contextmanager

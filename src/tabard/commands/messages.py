@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from tabard.commands.frame import (
+    behind_text,
     data_option,
     example,
     json_option,
@@ -24,21 +25,16 @@ from tabard.compose.identity import ignored_in
 from tabard.compose.running import running_settings
 from tabard.compose.store import message_reader, rules_of
 from tabard.compose.workspace import named_source, open_workspace, source_names
-from tabard.identity.rules import Ignored
+from tabard.identity.words import IGNORED
 from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms
 from tabard.message.types import CALL_TYPES, StoredMessage, offset_of, position_text
 from tabard.storage.interface import MessageReader
+from tabard.storage.shown import reason_json
 from tabard.storage.sqlite.installation import open_installation
 
 _PAUSE_S: Final = 0.25
 _AT_ONCE: Final = 500
-_IGNORED: Final = {
-    Ignored.CONTROL: "its control: only a server source may state one, and not from a page",
-    Ignored.ALIAS: "its previousId: this source may not alias (`tabard source add --allow-alias`)",
-    Ignored.EMAIL_CLAIM: "its e-mail as an identifier: this source may not claim one for a userId "
-    "(`tabard source add --allow-email-claim`)",
-}
 
 
 @click.command(epilog=example("tabard tail", "tabard tail --source shop --type identify --last 100 --no-follow --json"))
@@ -79,26 +75,34 @@ def trace(message_id: str, verbose: bool, data: Path, as_json: bool) -> None:
     installation = open_installation(data)
     with contextlib.closing(message_reader(installation)) as reader:
         found = reader.find(message_id)
+        dead = [reader.why_dead(each) for each in found]
     if not found:
         raise not_found("message", message_id, "it may not be stored yet; `tabard rejected` shows what was refused")
     deliveries = InstallationDeliveries(installation).trace(message_id)
     rules = rules_of(running_settings(installation))
     ignored = [ignored_in(each, rules) for each in found]
     if as_json:
-        documents = [{**message_document(each), "ignored": what} for each, what in zip(found, ignored, strict=True)]
+        documents = [
+            {**message_document(each), "dead": why and reason_json(why), "ignored": what}
+            for each, why, what in zip(found, dead, ignored, strict=True)
+        ]
         print_json({"messages": documents, "deliveries": deliveries})
         return
     names = source_names(data)
-    for each, what in zip(found, ignored, strict=True):
+    for each, why, what in zip(found, dead, ignored, strict=True):
         source = names.get(each.source, each.source)
         print_line(f"accepted    {iso_ms(each.received_at)} at {position_text(each.position)}, source {source}")
         print_line(f"happened    {iso_ms(each.timestamp)}")
         print_line(f"stored      {_summary(each)}")
+        if why:
+            print_line(f"{why.name:11} {why.sentence}")
+            if why.message:
+                print_line(f"            {behind_text(why.message, names)}")
         if what:
-            print_line(f"ignored     {_IGNORED[what]}")
+            print_line(f"ignored     {IGNORED[what]}")
     for entry in deliveries:
-        why = ": ".join(str(entry[key]) for key in ("code", "reason") if entry.get(key))
-        print_line(f"{entry['outcome']:11} {entry['name']} ({entry['kind']}, by its {entry['how']}) {why}".rstrip())
+        reason = ": ".join(str(entry[key]) for key in ("code", "reason") if entry.get(key))
+        print_line(f"{entry['outcome']:11} {entry['name']} ({entry['kind']}, by its {entry['how']}) {reason}".rstrip())
         for attempt in entry["attempts"]:
             said = " ".join(str(attempt[key]) for key in ("outcome", "code", "reason") if attempt[key])
             print_line(f"  attempt   {attempt['at']} {said} after {attempt['tookMs']} ms")

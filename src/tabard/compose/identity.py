@@ -2,7 +2,7 @@
 
 from tabard.identity.rules import Ignored, Rules, read
 from tabard.message.types import StoredMessage
-from tabard.storage.interface import Explanation, Group, IdentityGraph, Profile, TraitHistory, TraitWrite
+from tabard.storage.interface import AsOf, Explanation, Group, IdentityGraph, Profile, TraitHistory, TraitWrite
 from tabard.storage.sqlite.store_explain import Explainer
 from tabard.storage.sqlite.store_history import History
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
@@ -30,6 +30,10 @@ class StoreIdentity:
         """Why these identifiers are one person, in sentences, and why near misses are not."""
         return Explainer(self._profiles).explain(identifier)
 
+    def ignored(self, message: StoredMessage) -> Ignored | None:
+        """What a message states that its source may not; None where there is nothing, or no body any more."""
+        return ignored_in(message, self._profiles.rules)
+
     def provenance(self, identifier: str) -> dict[str, TraitWrite]:
         """Trait → the write that is shown, with what it replaced."""
         return History(self._profiles).provenance(identifier)
@@ -38,8 +42,8 @@ class StoreIdentity:
         """Every write of one trait, newest by event time first."""
         return History(self._profiles).writes(identifier, key)
 
-    def as_of(self, identifier: str, instant_ms: int) -> Profile | None:
-        """The profile as the events up to an event time make it."""
+    def as_of(self, identifier: str, instant_ms: int) -> AsOf | None:
+        """The profile as the events up to an event time make it, and where its traits came from."""
         return History(self._profiles).as_of(identifier, instant_ms)
 
     def group(self, group_id: str) -> Group | None:

@@ -165,13 +165,14 @@ def _ends(message: StoredMessage, found: Range) -> set[str]:
 
 def _gone(message: StoredMessage, found: Range, tracing: Tracing) -> Json:
     """What can still be said of a message whose body is gone: only what holds for all of its source in the range."""
-    ended = _ends(message, found)
-    why = "erased" if tracing.messages.is_dead(message) else "no longer kept"
+    ended, dead = _ends(message, found), tracing.messages.why_dead(message)
+    why = dead.name if dead else "no longer kept"
     if len(ended) != 1 or Term.PARKED in ended:
         return {"outcome": "unknown", "reason": f"it is {why}; the messages of its range ended in different ways"}
     [term] = ended
-    since = "" if term in (Term.ERASED, Term.EXPIRED) else f"{term}, {why} since"
-    return {"outcome": term, "reason": since}
+    if term in (Term.ERASED, Term.EXPIRED):
+        return {"outcome": term, "reason": dead.sentence if dead else ""}
+    return {"outcome": term, "reason": f"{term}, {why} since"}
 
 
 def decision(instance: DestinationInstance, destination: Destination, message: StoredMessage) -> Json:

@@ -112,13 +112,23 @@ class Switch(msgspec.Struct, frozen=True, order=True):
     other: str = ""
     until: int | None = None
 
+    def cuts(self, t: int) -> bool:
+        """Whether it is a cut that reaches evidence of `t`."""
+        return self.kind == "cut" and (self.until is None or t <= self.until)
+
 
 def dead(switches: Sequence[Switch], t: int) -> bool:
     """Whether an identifier is dead at `t`: deleted at or after it, or suppressed by the latest switch up to it."""
-    if any(switch.kind == "delete" and t <= switch.t for switch in switches):
-        return True
+    return silencing(switches, t) is not None
+
+
+def silencing(switches: Sequence[Switch], t: int) -> Switch | None:
+    """The control by which an identifier is dead at `t`: the first delete at or after it, else a suppress."""
+    for switch in switches:
+        if switch.kind == "delete" and t <= switch.t:
+            return switch
     latest = suppression(switches, t)
-    return latest is not None and latest.kind == "suppress"
+    return latest if latest is not None and latest.kind == "suppress" else None
 
 
 def suppression(switches: Sequence[Switch], t: int) -> Switch | None:
@@ -129,7 +139,7 @@ def suppression(switches: Sequence[Switch], t: int) -> Switch | None:
 def severed(switches: Sequence[Switch], other: Sequence[Switch], pair: tuple[str, str], t: int) -> bool:
     """Whether the pair is cut for evidence at `t`. Its arguments are those of `cut_or_uncut`."""
     latest = cut_or_uncut(switches, other, pair)
-    return latest is not None and latest.kind == "cut" and (latest.until is None or t <= latest.until)
+    return latest is not None and latest.cuts(t)
 
 
 def cut_or_uncut(switches: Sequence[Switch], other: Sequence[Switch], pair: tuple[str, str]) -> Switch | None:

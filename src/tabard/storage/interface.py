@@ -92,6 +92,10 @@ class MessageReader(Protocol):
         """Whether a delete or suppression covers the message's subject at its time: then it is never delivered."""
         ...
 
+    def why_dead(self, message: StoredMessage) -> "Reason | None":
+        """Why the message is dead (`deleted` or `suppressed`), with the control behind it; None where it is not."""
+        ...
+
     def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
         """At most `limit` deletions of a partition at offsets ≥ `offset`, ascending."""
         ...
@@ -302,6 +306,13 @@ class TraitHistory(msgspec.Struct, frozen=True, rename="camel"):
 
     writes: tuple[TraitWrite, ...]
     since: int | None = None
+
+
+class AsOf(msgspec.Struct, frozen=True, rename="camel"):
+    """A profile as the events up to a time made it; of each trait the write that was shown then."""
+
+    profile: Profile
+    provenance: dict[str, TraitWrite]
 
 
 class Group(msgspec.Struct, frozen=True, rename="camel"):

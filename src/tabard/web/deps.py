@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tabard.clock import Clock
+from tabard.message.types import StoredMessage
 from tabard.settings import Settings
 from tabard.storage.interface import (
+    AsOf,
     Explanation,
     Group,
     IdentityGraph,
@@ -51,6 +53,10 @@ class IdentityReader(Protocol):
         """Why these identifiers are one person, in sentences, and why near misses are not."""
         ...
 
+    def ignored(self, message: StoredMessage) -> str | None:
+        """What a message states that its source may not: `control`, `alias` or `email_claim`."""
+        ...
+
     def provenance(self, identifier: str) -> dict[str, TraitWrite]:
         """Trait → the write that is shown, with what it replaced."""
         ...
@@ -59,8 +65,8 @@ class IdentityReader(Protocol):
         """Every write of one trait, newest first."""
         ...
 
-    def as_of(self, identifier: str, instant_ms: int) -> Profile | None:
-        """The profile as the events up to an event time make it."""
+    def as_of(self, identifier: str, instant_ms: int) -> AsOf | None:
+        """The profile as the events up to an event time make it, and where its traits came from."""
         ...
 
     def group(self, group_id: str) -> Group | None:

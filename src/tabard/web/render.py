@@ -10,6 +10,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from tabard.identity.rules import Ignored
+from tabard.identity.words import IGNORED
 from tabard.web import auth
 
 HERE: Final = Path(__file__).parent
@@ -51,6 +53,7 @@ _environment.filters["code"] = _code
 _environment.filters["moment"] = _moment
 _environment.filters["what"] = _what
 _environment.filters["plain"] = _plain
+_environment.filters["ignored"] = lambda what: IGNORED[Ignored(what)]
 _environment.filters["json"] = _pretty
 # Slashes too: a messageId of `a/../b` must stay one piece of the path.
 _environment.filters["segment"] = lambda text: quote(text, safe="")

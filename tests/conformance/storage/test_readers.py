@@ -210,6 +210,35 @@ def test_dead_is_what_a_delete_or_suppression_covers(engine: Engine) -> None:
     assert [one.message_id for one in reader.read(0, 0, 10) if reader.is_dead(one)] == ["m2", "m3"]
 
 
+def test_why_a_message_is_dead_names_the_control_and_since_when(engine: Engine) -> None:
+    engine.feed(
+        [
+            call("suppress", "s1", 2, ids=["user:bob"]),
+            call("track", "m5", 5, userId="bob", event="E"),
+            call("unsuppress", "s2", 6, ids=["user:bob"]),
+            call("track", "m7", 7, userId="bob", event="E"),
+            call("delete", "d1", 3, ids=["user:ann"]),
+            call("delete", "d2", 9, ids=["user:ann"]),
+        ]
+    )
+    reader = engine.messages()
+    found = {one.message_id: reader.why_dead(one) for one in reader.read(0, 0, 20)}
+    assert [name for name, why in found.items() if why is None] == ["m0", "m7"]
+    stated = {
+        name: (why.name, why.identifier, why.message.type, why.message.message_id)
+        for name, why in found.items()
+        if why and why.message
+    }
+    assert stated == {
+        "m1": ("deleted", "user:ann", "control", "d1"),
+        "m2": ("suppressed", "user:bob", "control", "s1"),
+        "m3": ("deleted", "user:ann", "control", "d2"),
+        "m5": ("suppressed", "user:bob", "control", "s1"),
+    }
+    assert found["m5"] is not None
+    assert found["m5"].sentence == ("user:bob is suppressed since 2024-05-01T12:00:02.000Z: stored, never delivered")
+
+
 def test_positions_that_do_not_follow_are_refused(engine: Engine) -> None:
     with pytest.raises(Fenced):
         engine.store.apply([], [Consumed(0, 3, 9, 0)])

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tabard.message.types import CONTROL, SERVER_TRUST, StoredMessage, offset_of, partition_of, position
-from tabard.storage.interface import Deletion
+from tabard.storage.interface import Deletion, Reason
 from tabard.workspace.types import DestinationInstance, Subscription
 
 EVERYTHING = " or ".join(f'type = "{each}"' for each in ("identify", "track", "page", "screen", "group", "alias"))
@@ -89,6 +89,9 @@ class MemoryMessages:
 
     def is_dead(self, message: StoredMessage) -> bool:
         return message.position in self.dead
+
+    def why_dead(self, message: StoredMessage) -> Reason | None:
+        return Reason("user:u", "", "deleted", "user:u was deleted") if self.is_dead(message) else None
 
     def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
         following = (each for each in self.messages.get(partition, []) if offset_of(each.position) >= offset)

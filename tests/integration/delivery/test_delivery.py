@@ -403,7 +403,7 @@ async def test_a_trace_of_the_erased_says_what_the_range_proves_and_no_more(tmp_
                 return found["outcome"], found["reason"]
 
             messages.dead |= {messages.find("m1-1")[0].position, stored(3).position}
-            assert await traced("m1-1") == ("delivered", "delivered, erased since")
+            assert await traced("m1-1") == ("delivered", "delivered, deleted since")
             messages.add([stored(3)])
             await running.until_ended(4)
             assert (await traced("m1-3"))[0] == "unknown"

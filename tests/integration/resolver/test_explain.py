@@ -8,7 +8,7 @@ import pytest
 
 from tabard.identity.rules import Rules
 from tabard.message.normalize import normalize
-from tabard.message.traits import parse_instant
+from tabard.message.traits import iso_ms, parse_instant
 from tabard.message.types import Trust
 from tabard.resolver.dry_run import record_of
 from tabard.resolver.stages import resolved_as
@@ -100,7 +100,7 @@ def control(kind: str, second: int, **fields: Any) -> Event:
         ([control("uncut", 9, a="anon:pad", b="user:anna"), control("cut", 8, a="user:anna", b="anon:pad")], set()),
         ([control("cut", 8, a="user:anna", b="anon:pad"), control("uncut", 9, a="anon:pad", b="*")], set()),
         ([control("cut", 8, a="user:anna", b="*"), control("uncut", 9, a="user:anna", b="*")], set()),
-        ([control("cut", 8, a="user:anna", b="*")], {("cut", "everything else")}),
+        ([control("cut", 8, a="user:anna", b="*")], {("cut", "everything else"), ("cut", "user:ann")}),
         ([control("suppress", 8, ids=["user:anna"])], {("suppressed", "")}),
         ([control("suppress", 8, ids=["user:anna"]), control("unsuppress", 9, ids=["user:anna"])], set()),
         ([control("delete", 4, ids=["user:anna"]), control("delete", 3, ids=["user:anna"])], {("deleted", "")}),
@@ -116,7 +116,65 @@ def test_explain_states_the_latest_control_of_each_and_none_that_was_taken_back(
     names = ("cut", "cut_in_vain", "suppressed", "deleted")
     found = [one for one in explained.apart if one.name in names and "anna" in one.identifier + one.other]
     assert {(one.name, one.other) for one in found} == stated
-    assert all(at(4) in one.sentence for one in found if one.name == "deleted")
+    for one in found:
+        assert one.message is not None
+        assert one.message.type == "control"
+        assert iso_ms(one.message.timestamp) in one.sentence
+        assert one.message.timestamp == parse_instant(at(4 if one.name == "deleted" else 8))
+
+
+SHARED = [
+    call("track", 1, userId="u1", anonymousId="kiosk", event="E"),
+    call("track", 2, userId="u2", anonymousId="kiosk", event="E"),
+    call("identify", 3, userId="u2", traits={"email": "desk@x.io"}),
+    call("identify", 4, userId="u3", traits={"email": "desk@x.io"}),
+    call("track", 5, userId="u4", anonymousId="own", event="E"),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "stated"),
+    [
+        ("user:u1", {("user:u1", "anon:kiosk", "c08")}),
+        ("user:u2", {("user:u2", "anon:kiosk", "c08"), ("user:u2", "email:desk@x.io", "c09")}),
+        ("user:u3", {("user:u3", "email:desk@x.io", "c09")}),
+        ("user:u4", set()),
+        (
+            "anon:kiosk",
+            {("anon:kiosk", other, "c08") for other in ("everything else", "user:u1", "user:u2")},
+        ),
+    ],
+)
+def test_a_cut_from_everything_is_named_to_whomever_it_keeps_apart(
+    tmp_path: Path, asked: str, stated: set[tuple[str, str, str]]
+) -> None:
+    engine = Engine(tmp_path)
+    engine.feed(SHARED)
+    engine.settle()
+    engine.feed([control("cut", 8, a="anon:kiosk", b="*"), control("cut", 9, a="email:desk@x.io", b="*")])
+    engine.settle()
+    explained = Explainer(engine.profiles()).explain(asked)
+    assert explained is not None or not stated
+    found = [one for one in explained.apart if one.name == "cut"] if explained else []
+    assert {(one.identifier, one.other, one.message and one.message.message_id) for one in found} == stated
+
+
+def test_a_cut_that_does_not_reach_a_message_or_was_taken_back_is_not_named_as_its_cause(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([*SHARED[:2], control("cut", 8, a="anon:kiosk", b="*", until=at(1))])
+    engine.settle()
+    assert _apart(engine, "user:u1") == {("user:u1", "anon:kiosk", "cut")}
+    assert _apart(engine, "user:u2") == {("anon:kiosk", other, "cut") for other in ("everything else", "user:u1")}
+    engine.feed([control("uncut", 9, a="anon:kiosk", b="*")])
+    engine.settle()
+    taken_back = {("anon:kiosk", "user:u2", "claimed_first")}
+    assert (_apart(engine, "user:u1"), _apart(engine, "user:u2")) == (taken_back, taken_back)
+
+
+def _apart(engine: Engine, asked: str) -> set[tuple[str, str, str]]:
+    explained = Explainer(engine.profiles()).explain(asked)
+    assert explained is not None
+    return {(one.identifier, one.other, one.name) for one in explained.apart}
 
 
 def test_explain_says_what_a_page_may_not_claim(engine: Engine) -> None:
@@ -192,12 +250,18 @@ def test_a_traits_history_is_newest_first_and_knows_both_spellings(tmp_path: Pat
 def test_a_profile_as_of_an_earlier_time_has_what_was_known_of_events_up_to_then(engine: Engine) -> None:
     then = parse_instant(at(2))
     assert then is not None
-    profile = History(engine.profiles()).as_of("anon:pad", then)
-    assert profile is not None
+    past = History(engine.profiles()).as_of("anon:pad", then)
+    assert past is not None
+    profile, plan = past.profile, past.provenance["plan"]
     assert (profile.canonical, profile.traits["plan"], profile.events) == ("user:ann", "free", 2)
     first = History(engine.profiles()).as_of("anon:pad", then - 1)
     assert first is not None
-    assert (first.canonical, first.events) == ("anon:pad", 1)
+    assert (first.profile.canonical, first.profile.events, first.provenance) == ("anon:pad", 1, {})
+    assert (plan.value, plan.identifier, plan.message.message_id, plan.replaced) == ("free", "user:ann", "m02", None)
+    later = History(engine.profiles()).as_of("user:anna", then + 3000)
+    assert later is not None
+    assert (replaced := later.provenance["plan"].replaced) is not None
+    assert (later.provenance["plan"].value, replaced.value, replaced.message.message_id) == ("pro", "free", "m02")
     assert History(engine.profiles()).as_of("user:bob", then) is None
 
 

@@ -1,27 +1,29 @@
 """Why identifiers are one person, and why near misses are not, each with the message behind it."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
-from tabard.identity.controls import EVERYTHING, Switch, cut_or_uncut, suppression
+from tabard.identity.controls import EVERYTHING, Switch, cut_or_uncut, dead, suppression
 from tabard.identity.identifiers import Kind, parsed, usable
 from tabard.identity.words import say
 from tabard.message.types import Trust
 from tabard.storage.interface import Behind, Claim, Explanation, IdentityGraph, Reason
-from tabard.storage.sqlite.store_entry import TYPES, MessageFlag, Role, Row, decode_links
+from tabard.storage.sqlite.store_entry import TYPES, Entry, MessageFlag, Row
 from tabard.storage.sqlite.store_facts import switches_of
 from tabard.storage.sqlite.store_graph import Class, Graph
 from tabard.storage.sqlite.store_keys import SQL
-from tabard.storage.sqlite.store_messages import decoded_body
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node
+from tabard.storage.sqlite.store_messages import decoded_body, fact_of_row, message_name, walk
+from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, SEEN, Node
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
+from tabard.storage.sqlite.store_reader import row_named
 
 APART_MAX: Final = 200
 MEMBERS_MAX: Final = 200
 EVIDENCE_MAX: Final = 100
 """Most claims and edges of one identifier that are looked at, of each kind."""
 _LATEST: Final = 100
-"""So many of the profile's latest messages are searched for blocked values."""
+"""So many of the profile's latest messages are searched for blocked values and for what a cut keeps from linking."""
 
 
 class Explainer:
@@ -104,7 +106,9 @@ class Explainer:
             yield from self._other_claimants(member, inside)
             yield from self._lost_claims(member, inside)
             yield from self._controls(member, inside)
-        yield from self._messages(members)
+        latest = list(self._reader.latest(members, _LATEST))
+        yield from self._kept_apart(members, latest)
+        yield from self._messages(latest)
 
     def _void_class(self, member: Node) -> Iterator[Reason]:
         limit = self._reader.rules.max_alias
@@ -159,17 +163,46 @@ class Explainer:
             elif member.text < far:
                 yield self._controlled("cut_in_vain", member, decisive, far)
 
+    def _kept_apart(self, members: list[Node], latest: list[Row]) -> Iterator[Reason]:
+        """Whom a cut keeps a member from though a message mentions both: a cut from everything names only one end.
+
+        Looked for in the latest messages about the profile, and in those that mention a member with a cut.
+        """
+        inside = {member.id for member in members}
+        rows = list(latest)
+        for member in members:
+            if member.flags & CUT:
+                rows += islice(walk(self._reader.database, member, SQL["message_head"]), _LATEST)
+        for row in rows:
+            for one, other in self._fact(row).pairs():
+                near, far = (one, other) if one.id in inside else (other, one)
+                if near.id in inside and far.id not in inside and (cut := self._cut_for(near, far, row.timestamp)):
+                    yield self._controlled("cut", near, cut, far.text)
+
+    def _cut_for(self, near: Node, far: Node, t: int) -> Switch | None:
+        """The cut that keeps a message of a time from linking the two, if that is what keeps it."""
+        if not near.flags & far.flags & SEEN or not (near.flags | far.flags) & CUT:
+            return None
+        mine, theirs = self._switches(near.id), self._switches(far.id)
+        decisive = cut_or_uncut(mine, theirs, (str(near.id), str(far.id)))
+        if decisive is None or not decisive.cuts(t) or dead(mine, t) or dead(theirs, t):
+            return None
+        return decisive
+
+    def _fact(self, row: Row) -> Entry:
+        return fact_of_row(row, message_name(row.message_id, self._reader.sources.name(row.source)), self._node)
+
     def _switches(self, number: int) -> list[Switch]:
         return switches_of(self._reader.database, number)
 
-    @staticmethod
-    def _controlled(name: str, member: Node, switch: Switch, other: str = "") -> Reason:
+    def _controlled(self, name: str, member: Node, switch: Switch, other: str = "") -> Reason:
         sentence = say(name, identifier=member.text, other=other, at=switch.t, until=switch.until)
-        return Reason(member.text, other, name, sentence)
+        row = row_named(self._reader.database, self._reader.sources, switch.m)
+        return Reason(member.text, other, name, sentence, row and self._behind(row))
 
-    def _messages(self, members: list[Node]) -> Iterator[Reason]:
+    def _messages(self, latest: list[Row]) -> Iterator[Reason]:
         """Blocked values and untrusted addresses in the latest messages."""
-        for row in self._reader.latest(members, _LATEST):
+        for row in latest:
             body = decoded_body(row.body) if row.body else {}
             for field in ("userId", "anonymousId", "previousId"):
                 value = body.get(field)
@@ -185,9 +218,8 @@ class Explainer:
     def _untrusted(self, row: Row) -> Iterator[Reason]:
         if TYPES[row.type] != "identify" or row.flags & MessageFlag.CLAIMS_EMAIL:
             return
-        links = decode_links(row.links)
-        roles = {links[at]: self._node(links[at + 1]) for at in range(2, len(links), 3) if links[at]}
-        email, subject = roles.get(int(Role.EMAIL)), roles.get(int(Role.SUBJECT))
+        fact = self._fact(row)
+        email, subject = fact.email, fact.subject
         if email is not None and subject is not None and subject.kind == Kind.USER:
             sentence = say("untrusted", identifier=email.text)
             yield Reason(email.text, subject.text, "untrusted", sentence, self._behind(row))

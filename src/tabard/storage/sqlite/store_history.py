@@ -1,5 +1,6 @@
 """What was said of a person, when, by which message: trait history, provenance, and the profile as of a time."""
 
+import contextlib
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import asserted_by, read
 from tabard.message.traits import canonical_trait
 from tabard.profiles.registers import Held
-from tabard.storage.interface import Consumed, Profile, Resolved, TraitHistory, TraitWrite
+from tabard.storage.interface import AsOf, Consumed, Resolved, TraitHistory, TraitWrite
 from tabard.storage.sqlite.store import SqliteStore
 from tabard.storage.sqlite.store_entry import TYPES, Row, decode_links
 from tabard.storage.sqlite.store_keys import SQL
@@ -72,32 +73,41 @@ class History:
                 row = Row(*one(self._reader.database, SQL["message_head"], held[2]))
                 yield held, TraitWrite(key, value, texts[number], self._reader.behind(row))
 
-    def as_of(self, identifier: str, t: int) -> Profile | None:
-        """The profile as the events and controls up to an event time (ms) make it, by the engine itself.
+    def as_of(self, identifier: str, t: int) -> AsOf | None:
+        """The profile as the events and controls up to an event time (ms) make it, by the engine itself, and the write
+        behind each trait.
 
         It looks at the messages of the identifier's neighbourhood, at most 10,000 of 500 identifiers; where there
-        are more, the profile says that it is truncated.
+        are more, the profile and each write say that they are truncated.
         """
         node = self._reader.node(identifier)
         if node is None:
             return None
         rows, truncated = self._neighbourhood(node)
-        batch = [one for row in rows if row.timestamp <= t for one in self._resolved(row)]
+        with self._fed([row for row in rows if row.timestamp <= t]) as reader:
+            profile = reader.profile(identifier)
+            if profile is None:
+                return None
+            provenance = History(reader).provenance(identifier)
+        if not truncated:
+            return AsOf(profile, provenance)
+        part = {key: msgspec.structs.replace(write, truncated=True) for key, write in provenance.items()}
+        return AsOf(msgspec.structs.replace(profile, truncated=True), part)
+
+    @contextlib.contextmanager
+    def _fed(self, rows: list[Row]) -> Iterator[SqliteProfileReader]:
+        """A reader of a store of its own that has resolved these messages and nothing else."""
+        secret, rules = self._reader.secret, self._reader.rules
+        batch = [one for row in rows for one in self._resolved(row)]
         with tempfile.TemporaryDirectory(prefix="tabard-as-of-") as folder:
-            store = SqliteStore(Path(folder) / "store.db", self._reader.secret, self._reader.rules)
-            try:
+            path = Path(folder) / "store.db"
+            with contextlib.closing(SqliteStore(path, secret, rules)) as store:
                 store.begin("as-of")
                 store.apply(batch, [Consumed(0, 0, len(batch), 0)])
                 while store.project(NODES_MAX):
                     pass
-                reader = SqliteProfileReader(Path(folder) / "store.db", self._reader.secret, self._reader.rules)
-                try:
-                    profile = reader.profile(identifier)
-                    return profile and msgspec.structs.replace(profile, truncated=truncated)
-                finally:
-                    reader.close()
-            finally:
-                store.close()
+                with contextlib.closing(SqliteProfileReader(path, secret, rules)) as reader:
+                    yield reader
 
     def _all(self, identifier: str) -> tuple[list[tuple[Order, TraitWrite]], int | None]:
         """The writes in the profile's latest messages; the event time of the last of these where there are more."""

@@ -1,6 +1,6 @@
 """The archive: message rows, the chains that run through them per identifier, and what makes a copy a copy (A1)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import apsw
@@ -8,6 +8,7 @@ import msgspec
 
 from tabard.identity.rules import UNGROUP, asserted_by
 from tabard.message.types import Message, Trust
+from tabard.storage.interface import Behind
 from tabard.storage.sqlite.store_entry import (
     NO_LINK,
     TYPES,
@@ -209,19 +210,11 @@ class Archive:
 
     def entry(self, row: Row) -> Entry:
         """The fact of a stored row, read with its body or without. Where that is gone the traits are None."""
-        kind = UNGROUP if row.flags & MessageFlag.UNGROUP else TYPES[row.type]
-        entry = Entry(row.position, row.timestamp, self.name(row), kind)
-        links = decode_links(row.links)
-        for at in range(2, len(links), 3):
-            if links[at]:
-                _place(entry, links[at], self._nodes.by_id(links[at + 1]))
-        entry.active = not row.flags & MessageFlag.INACTIVE
-        entry.claims_email = bool(row.flags & MessageFlag.CLAIMS_EMAIL)
-        entry.inside = kind != UNGROUP
-        if kind in ("identify", "group"):
+        entry = fact_of_row(row, self.name(row), self._nodes.by_id)
+        if entry.type in ("identify", "group"):
             body = row.body or self._database.execute(SQL["body"], (row.position,)).get
             if body:
-                entry.traits = asserted_by(kind, _decode(body), entry.subject.text if entry.subject else None)
+                entry.traits = asserted_by(entry.type, _decode(body), entry.subject.text if entry.subject else None)
         return entry
 
     def preload(self, rows: Iterable[Row]) -> None:
@@ -253,6 +246,25 @@ def message_of(row: Row, source: str) -> Message | None:
         previous_id=body.get("previousId") or None,
         group_id=body.get("groupId") or None,
     )
+
+
+def behind(row: Row, sources: Sources) -> Behind:
+    """A row as the message behind a conclusion."""
+    return Behind(row.position, sources.name(row.source), TYPES[row.type], row.message_id, row.timestamp)
+
+
+def fact_of_row(row: Row, m: str, node: Callable[[int], Node]) -> Entry:
+    """The fact of a stored row without its traits. `m` is its name in comparisons, `node` gives an identifier."""
+    kind = UNGROUP if row.flags & MessageFlag.UNGROUP else TYPES[row.type]
+    entry = Entry(row.position, row.timestamp, m, kind)
+    links = decode_links(row.links)
+    for at in range(2, len(links), 3):
+        if links[at]:
+            _place(entry, links[at], node(links[at + 1]))
+    entry.active = not row.flags & MessageFlag.INACTIVE
+    entry.claims_email = bool(row.flags & MessageFlag.CLAIMS_EMAIL)
+    entry.inside = kind != UNGROUP
+    return entry
 
 
 def walk(database: apsw.Connection, node: Node, statement: str) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from tabard.storage.sqlite.database import connect_reader
 from tabard.storage.sqlite.store_entry import NO_LINK, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_graph import Graph
 from tabard.storage.sqlite.store_keys import SQL, Keys, ids
-from tabard.storage.sqlite.store_messages import Sources, late, one
+from tabard.storage.sqlite.store_messages import Sources, behind, late, one
 from tabard.storage.sqlite.store_nodes import ERASED, Node, Nodes
 from tabard.storage.sqlite.store_projector import NOBODY, decode_members
 
@@ -135,8 +135,7 @@ class SqliteProfileReader:
 
     def behind(self, row: Row) -> Behind:
         """A row as the message behind a conclusion."""
-        name = self.sources.name(row.source)
-        return Behind(row.position, name, TYPES[row.type], row.message_id, row.timestamp)
+        return behind(row, self.sources)
 
     def stored(self, row: Row) -> StoredMessage:
         """A row as the message it holds."""

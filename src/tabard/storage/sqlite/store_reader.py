@@ -7,16 +7,17 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from tabard.identity.controls import controls_of, dead
+from tabard.identity.controls import Switch, controls_of, silencing
 from tabard.identity.identifiers import NONE
+from tabard.identity.words import say
 from tabard.message.types import CONTROL, Message, StoredMessage, Trust
 from tabard.message.types import position as packed
-from tabard.storage.interface import Deletion
+from tabard.storage.interface import Deletion, Reason
 from tabard.storage.sqlite.database import connect_reader
 from tabard.storage.sqlite.store_entry import GROUP, TYPE_CODES, TYPES, MessageFlag, Role, Row, decode_links
 from tabard.storage.sqlite.store_facts import switches_of
 from tabard.storage.sqlite.store_keys import SQL, KeyTable, message_key
-from tabard.storage.sqlite.store_messages import Sources, message_name, one
+from tabard.storage.sqlite.store_messages import Sources, behind, message_name, one
 from tabard.storage.sqlite.store_nodes import CONTROLLED
 
 IN_FLIGHT_MS: Final = 100
@@ -94,6 +95,18 @@ class SqliteMessageReader:
         if row is None:
             return False
         return row_is_dead(self._database, Row(*row))
+
+    def why_dead(self, message: StoredMessage) -> Reason | None:
+        """Why the message is dead (`deleted` or `suppressed`), with the control behind it; None where it is not."""
+        row = self._database.execute(SQL["message_head"], (message.position,)).fetchone()
+        if row is None or (silenced := silenced_by(self._database, Row(*row))) is None:
+            return None
+        about, switch = silenced
+        identifier = str(one(self._database, SQL["node_text"], about)[0])
+        name = "deleted" if switch.kind == "delete" else "suppressed"
+        control = row_named(self._database, self._sources, switch.m)
+        sentence = say(f"message_{name}", identifier=identifier, at=switch.t)
+        return Reason(identifier, "", name, sentence, control and behind(control, self._sources))
 
     def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
         """At most `limit` deletions of a partition at offsets ≥ `offset`, ascending; those of groups name nobody."""
@@ -180,13 +193,19 @@ def row_named(database: apsw.Connection, sources: Sources, m: str) -> Row | None
 
 def row_is_dead(database: apsw.Connection, row: Row) -> bool:
     """Whether a row's fact is dead; a row that is itself a control is not."""
+    return silenced_by(database, row) is not None
+
+
+def silenced_by(database: apsw.Connection, row: Row) -> tuple[int, Switch] | None:
+    """Whom a dead row is about, and the control by which it is dead; None where it is not."""
     if row.flags & MessageFlag.CONTROL:
-        return False
+        return None
     links = decode_links(row.links)
     mentioned = [(links[at], links[at + 1]) for at in range(2, len(links), 3)]
     about = next((node for role, node in mentioned if role & Role.SUBJECT), None)
     if about is None and TYPES[row.type] == GROUP:
         about = next((node for role, node in mentioned if role & Role.GROUP), None)
     if about is None or not one(database, SQL["node_flags"], about)[0] & CONTROLLED:
-        return False
-    return dead(switches_of(database, about), row.timestamp)
+        return None
+    switch = silencing(switches_of(database, about), row.timestamp)
+    return None if switch is None else (about, switch)

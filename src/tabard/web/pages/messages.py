@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from tabard.message.shown import message_document
 from tabard.message.types import CALL_TYPES, StoredMessage
+from tabard.storage.shown import reason_json
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.errors import Refused
@@ -32,15 +33,23 @@ def newest(request: Request) -> Json:
 
 
 def trace(request: Request) -> Json:
-    """Context of `/messages/{id}`: the stored message and each destination's decision, attempts and answer."""
+    """Context of `/messages/{id}`: the stored message and each destination's decision, attempts and answer.
+
+    `dead` says why it is not delivered where its subject was deleted or suppressed, `ignored` what of it its source
+    may not state.
+    """
     deps: Deps = request.app.state.deps
     readers = deps.readers()
     message_id = request.path_params["message_id"]
     found = readers.messages.find(message_id)
     if not found:
         raise Refused("not_found", f"no stored message has the messageId {message_id!r}", 404)
+    rows = _rows(found, readers.workspace.sources())
+    for row, message in zip(rows, found, strict=True):
+        dead = readers.messages.why_dead(message)
+        row |= {"dead": dead and reason_json(dead), "ignored": readers.identity.ignored(message)}
     return {
-        "messages": _rows(found, readers.workspace.sources()),
+        "messages": rows,
         "deliveries": readers.deliveries.trace(message_id),
     }
 

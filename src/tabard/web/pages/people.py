@@ -13,20 +13,12 @@ from starlette.responses import JSONResponse, Response
 from tabard.identity.identifiers import anonymous, named
 from tabard.message.shown import message_document
 from tabard.message.traits import iso_ms
-from tabard.storage.interface import Profile
+from tabard.storage.interface import AsOf, Profile
+from tabard.storage.shown import as_of_json, explanation_json, graph_json, history_json, profile_json, traits_json
 from tabard.web import auth
 from tabard.web.deps import Deps, Json, Readers
 from tabard.web.errors import Refused
-from tabard.web.pages.shown import (
-    explanation_json,
-    graph_json,
-    history_json,
-    instant_of,
-    limit_of,
-    place_of,
-    profile_json,
-    write_json,
-)
+from tabard.web.pages.shown import instant_of, limit_of, place_of
 from tabard.web.render import page
 
 _IDENTIFIERS: Final = ("user", "email", "anon")
@@ -68,8 +60,7 @@ def search(request: Request) -> Json:
 
 def traits(request: Request, profile: Profile) -> Json:
     """Each trait with event time, source, messageId and what it replaced."""
-    written = _readers(request).identity.provenance(profile.canonical)
-    return {key: write_json(write) for key, write in written.items()}
+    return traits_json(_readers(request).identity.provenance(profile.canonical))
 
 
 def explain(request: Request, identifier: str) -> Json:
@@ -122,7 +113,7 @@ def person_api(request: Request) -> Response:
     profile = find(request)
     if as_of is None:
         return JSONResponse(profile_json(profile))
-    return JSONResponse({"asOf": iso_ms(as_of), **profile_json(_as_of(request, profile, as_of))})
+    return JSONResponse(as_of_json(_as_of(request, profile, as_of), as_of))
 
 
 def timeline_api(request: Request) -> Response:
@@ -146,15 +137,13 @@ def explain_api(request: Request) -> Response:
 
 
 def traits_api(request: Request) -> Response:
-    """`GET /api/profiles/{profile}/traits`: each with its provenance; with `as_of` the values of a past time."""
+    """`GET /api/profiles/{profile}/traits`: each with its provenance; with `as_of` those of a past time."""
     auth.require_admin(request)
     as_of = instant_of(request, "as_of")
     profile = find(request)
     if as_of is None:
         return JSONResponse(traits(request, profile))
-    then = _as_of(request, profile, as_of)
-    truncated = {"truncated": True} if then.truncated else {}
-    return JSONResponse({key: {"value": value} | truncated for key, value in then.traits.items()})
+    return JSONResponse(traits_json(_as_of(request, profile, as_of).provenance))
 
 
 def history_api(request: Request) -> Response:
@@ -203,7 +192,7 @@ def _readers(request: Request) -> Readers:
     return deps.readers()
 
 
-def _as_of(request: Request, profile: Profile, instant_ms: int) -> Profile:
+def _as_of(request: Request, profile: Profile, instant_ms: int) -> AsOf:
     """The profile then of the identifier asked for, or else of one that is the same person now."""
     identity = _readers(request).identity
     name = request.path_params["profile"]

@@ -172,6 +172,8 @@ ORDER BY o.seq LIMIT ?
 SELECT id FROM node INDEXED BY node_email WHERE kind = 1 AND text >= ? AND text < ? ORDER BY text LIMIT 300
 -- name: node_flags
 SELECT flags FROM node WHERE id = ?
+-- name: node_text
+SELECT text FROM node WHERE id = ?
 -- name: is_made
 SELECT 1 FROM sqlite_schema WHERE name = 'erasure'
 -- name: marks_left
