@@ -58,22 +58,27 @@ def test_deletions_of_ours_reach_the_destination_once_and_those_of_a_public_key_
     with receiving() as hook, running(data, environ=environ) as tabard:
         tabard.tabard("destination", "add", "vault", "safe", "--set", f"url={hook.url}", "--start", "beginning")
         server, public = tabard.add_source("backend"), tabard.add_source("web", "browser")
-        for person in ("ann", "bob", "eve"):
+        for person in ("ann", "bob", "carl", "eve"):
             tabard.send("/v1/identify", {"userId": person}, key=server["writeKey"])
-        assert eventually(lambda: len(hook.message_ids) == 3)
+        assert eventually(lambda: len(hook.message_ids) == 4)
         deleted = {"event": "User Deleted", "userId": "eve", "messageId": "forged"}
         tabard.send("/v1/track", deleted, key=public["writeKey"])
-        tabard.send("/v1/track", {"event": "User Deleted", "userId": "bob"}, key=server["writeKey"])
+        # One messageId for two people: only the first is the message, both are deleted.
+        for person in ("bob", "carl"):
+            twice = {"event": "User Deleted", "userId": person, "messageId": "twice"}
+            tabard.send("/v1/track", twice, key=server["writeKey"])
+            tabard.send("/v1/track", twice, key=server["writeKey"])
         tabard.tabard("profile", "delete", "user:ann", "--yes")
-        assert eventually(lambda: len(hook.message_ids) == 5, within_s=20), hook.message_ids
+        assert eventually(lambda: len(hook.message_ids) == 7, within_s=20), hook.message_ids
 
         def books() -> object:
             status = tabard.tabard("status")
             assert isinstance(status, dict)
             return status["destinations"][0].get("erasures")
 
-        told = {"asked": 2, "done": 1, "by_action": 1, "failed": 0, "pending": 0}
+        told = {"asked": 3, "done": 2, "by_action": 1, "failed": 0, "pending": 0}
         assert eventually(lambda: books() == told), books()
         [traced] = tabard.tabard("trace", "forged")["deliveries"]  # type: ignore[call-overload]
         assert (traced["outcome"], traced["code"]) == ("filtered", "control_untrusted")
-    assert sorted(hook.message_ids) == ["keep ann", "keep bob", "keep eve", "on_delete ann", "remove bob"]
+    kept = ["keep ann", "keep bob", "keep carl", "keep eve"]
+    assert sorted(hook.message_ids) == [*kept, "on_delete ann", "on_delete carl", "remove bob"]

@@ -79,7 +79,7 @@ class Erasures:
         asked = [
             self._erasure(compiled, each)
             for each in found.deletions
-            if each.identifiers and each.message.received_at >= compiled.instance.created_at
+            if each.identifiers and each.received_at >= compiled.instance.created_at
         ]
         if asked:
             await in_store(self._deliveries.put_erasures, asked, (destination, found.cursor))
@@ -90,7 +90,7 @@ class Erasures:
         now_ms, by_action = self._deliverer.now_ms(), goes_as_action(compiled, deletion)
         return Erasure(
             destination=compiled.instance.id,
-            position=deletion.message.position,
+            position=deletion.position,
             state=ErasureState.BY_ACTION if by_action else ErasureState.ASKED,
             message_id=deletion.message.message_id,
             people=() if by_action else deletion.identifiers,
@@ -143,7 +143,7 @@ def subjects_of(people: tuple[str, ...]) -> list[Subject]:
 def goes_as_action(compiled: Compiled, deletion: Deletion) -> bool:
     """Whether the message that deleted (User Deleted) reaches the destination as an action that erases."""
     message = deletion.message
-    if message.type == CONTROL or not compiled.instance.enabled:
+    if message.type == CONTROL or deletion.is_of_copy or not compiled.instance.enabled:
         return False
     body = msgspec.json.decode(message.body)
     if refusal(compiled.route, message.source, body) is not None:
@@ -159,8 +159,8 @@ def following(reader: MessageReader, cursor: dict[int, int]) -> Found:
         if cursor.get(partition, 0) >= end:
             continue
         page = reader.deletions(partition, cursor.get(partition, 0), _PAGE)
-        resolved = [each for each in page if offset_of(each.message.position) < end]
+        resolved = [each for each in page if offset_of(each.position) < end]
         found += resolved
         is_whole = len(page) < _PAGE or len(resolved) < len(page)
-        behind[partition] = end if is_whole else offset_of(page[-1].message.position) + 1
+        behind[partition] = end if is_whole else offset_of(page[-1].position) + 1
     return Found(found, behind)

@@ -1,6 +1,6 @@
 """Controls: deletions, suppressions and cuts as facts with times, compared with the times of other facts (§3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -60,6 +60,12 @@ def controls_of(message: Message, blocked: frozenset[str]) -> tuple[Control, ...
         return ()
     target = f"group:{whom}" if event in _OBJECTS else whom
     return tuple(Control(kind, (target,)) for kind in SEMANTIC[event])
+
+
+def deleted_in(controls: Iterable[Control]) -> tuple[str, ...]:
+    """The people that controls delete, as text."""
+    named = (id_ for control in controls if control.kind == "delete" for id_ in control.ids)
+    return tuple(id_ for id_ in named if not id_.startswith("group:"))
 
 
 def object_named(body: dict[str, Any], blocked: frozenset[str]) -> str | None:

@@ -48,11 +48,19 @@ class Profile(msgspec.Struct, frozen=True):
 class Deletion(msgspec.Struct, frozen=True):
     """A message that deleted people (a delete of ours, or User Deleted of a source that may), and whom it named.
 
-    `identifiers`: of people only, as text (`user:u1`); () where the message's body is no longer kept.
+    `identifiers`: of people only, as text (`user:u1`); () where the message's body is no longer kept. `position` and
+    `received_at` are the message's, or those of another copy of it that named these, and the message does not.
     """
 
     message: StoredMessage
     identifiers: tuple[str, ...]
+    position: int
+    received_at: int
+
+    @property
+    def is_of_copy(self) -> bool:
+        """Whether only a copy that is not the message names these people."""
+        return self.position != self.message.position
 
 
 class MessageReader(Protocol):

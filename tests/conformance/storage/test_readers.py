@@ -265,3 +265,44 @@ def test_deletions_name_the_people_even_when_everything_of_them_is_erased(engine
     assert found == [("d1", ("user:ann", "email:ann@x.io")), ("d2", ("user:bob",)), ("d3", ())]
     assert [each.message.message_id for each in reader.deletions(0, 7, 1)] == ["d2"]
     assert reader.deletions(1, 0, 10) == []
+
+
+FIRST = call("delete", "d", 10, ids=["user:ann"])
+LOSING = call("delete", "d", 11, ids=["user:bob", "user:ann", "group:acme"])
+BETTER = call("delete", "d", 9, ids=["user:eve"])
+PAGE = call("page", "d", 8, anonymousId="z")
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[FIRST], [LOSING], [BETTER], [PAGE]],
+        [[PAGE], [BETTER], [LOSING], [FIRST]],
+        [[FIRST, LOSING, BETTER, PAGE]],
+        [[PAGE, LOSING, FIRST], [BETTER]],
+        [[BETTER, PAGE], [FIRST], [FIRST], [LOSING, PAGE]],
+    ],
+)
+def test_deletions_name_whom_any_copy_of_a_message_deletes_to_those_who_follow_at_any_pace(
+    engine: Engine, batches: list[list[Event]]
+) -> None:
+    once, at = engine.messages(), 0
+    followed: set[str] = set()
+    for batch in [*batches, *batches]:
+        engine.feed(batch)
+        engine.settle(erase=True)
+        for each in once.deletions(0, at, 10):
+            assert each.is_of_copy == (each.position != each.message.position)
+            assert each.received_at > 0
+            followed.update(each.identifiers)
+            at = each.position + 1
+        named = {id_ for one in batch for id_ in one.get("ids", ()) if not id_.startswith("group:")}
+        assert named <= followed
+    late = {id_ for each in engine.messages().deletions(0, 0, 10) for id_ in each.identifiers}
+    assert followed == late == {"user:ann", "user:bob", "user:eve"}
+
+
+def test_a_copy_of_a_deletion_that_names_nobody_else_is_no_deletion_of_its_own(engine: Engine) -> None:
+    engine.feed([FIRST])
+    engine.feed([FIRST, {**FIRST, "timestamp": "2024-05-01T12:00:11.000Z"}, {**FIRST, "ids": ["user:ann", "group:x"]}])
+    assert [each.identifiers for each in engine.messages().deletions(0, 0, 10)] == [("user:ann",)]

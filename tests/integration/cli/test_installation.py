@@ -296,6 +296,7 @@ FROZEN = {
     "store/001_start.sql": "ce3944db5c8746662e1323e96993badf8b9c68cb1a3127eabbf6e96016f6ef9f",
     "store/002_outbox.sql": "d33556f901534bf70676777eb841fd29a895c5c5b18051c41faeae1dfdbf72d0",
     "store/003_key_runs.sql": "9517571fceb64da901cbb294a25e9d6624f5047093adefb8e44b81b95ca2515f",
+    "store/004_deletions.sql": "c40686a1e5399aa012b2f4604b35c543d793062bc2685bec660d615d59d3e3f0",
     "workspace/001_start.sql": "acff3e9d9fe16b4ee08a528cbfa58a13e3e26b30eb4078921823c9aa76668bf7",
 }
 

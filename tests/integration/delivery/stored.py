@@ -96,7 +96,7 @@ class MemoryMessages:
     def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
         following = (each for each in self.messages.get(partition, []) if offset_of(each.position) >= offset)
         kept = [each for each in following if each.position in self.deleted]
-        return [Deletion(each, self.deleted[each.position]) for each in kept[:limit]]
+        return [Deletion(each, self.deleted[each.position], each.position, each.received_at) for each in kept[:limit]]
 
     def close(self) -> None:
         return

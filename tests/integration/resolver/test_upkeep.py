@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from itertools import permutations
 from pathlib import Path
 from random import Random
@@ -19,6 +20,8 @@ from tabard.identity.rules import Rules
 from tabard.resolver.dry_run import resolved_lines
 from tabard.storage.sqlite import store_batch, store_nodes, store_reader, store_upkeep
 from tabard.storage.sqlite.store_keys import KEY_MASK
+from tabard.storage.sqlite.store_nodes import Node
+from tabard.storage.sqlite.store_rebuild import Rebuilder
 from tabard.storage.sqlite.store_usage import SqliteUsageReader
 from tests.integration.resolver.engine import Engine, Event
 
@@ -213,6 +216,64 @@ def test_who_was_deleted_and_erased_comes_back_under_the_same_id_with_what_is_ne
     assert (after.events, after.traits, after.identifiers) == (1, {"n": 2}, ("user:secret-user",))
 
 
+CONTROLS = [
+    call("delete", "c", 5, ids=["user:secret-user", "anon:secret-device"]),
+    call("suppress", "c", 5, ids=["user:secret-user"]),
+    call("unsuppress", "c", 5, ids=["user:secret-user"]),
+    call("cut", "c", 5, a="user:secret-user", b="anon:secret-device"),
+    call("uncut", "c", 5, a="user:secret-user", b="*"),
+    call("track", "c", 5, userId="secret-user", event="User Deleted"),
+    call("track", "c", 5, userId="secret-user", event="User Suppressed"),
+]
+
+
+@pytest.fixture
+def rebuilt(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """Who was derived anew, each time."""
+    found: list[set[str]] = []
+    original = Rebuilder.rebuild
+
+    def counted(self: Rebuilder, listed: Iterable[Node]) -> None:
+        found.append({node.text for node in listed})
+        original(self, listed)
+
+    monkeypatch.setattr(Rebuilder, "rebuild", counted)
+    return found
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda event: event.get("event", event["type"]))
+def test_a_control_that_comes_again_derives_nobody_anew(
+    control: Event, tmp_path: Path, rebuilt: list[set[str]]
+) -> None:
+    engine = Engine(tmp_path)
+    engine.feed(PERSON)
+    assert rebuilt == []
+    engine.feed([control, control])
+    assert len(rebuilt) == 1
+    engine.feed([control])
+    engine.settle(erase=True)
+    engine.feed([control, control])
+    engine.restart()
+    engine.feed([control])
+    assert len(rebuilt) == 1
+    engine.close()
+
+
+def test_a_copy_of_a_delete_derives_anew_whom_it_names_besides_or_deletes_for_longer(
+    tmp_path: Path, rebuilt: list[set[str]]
+) -> None:
+    engine = Engine(tmp_path)
+    engine.feed([*PERSON, call("delete", "c", 5, ids=["user:secret-user"])])
+    rebuilt.clear()
+    engine.feed([call("delete", "c", 4, ids=["user:secret-user"])])
+    assert rebuilt == []
+    engine.feed([call("delete", "c", 5, ids=["user:secret-user", "user:other"])])
+    assert rebuilt == [{"user:other"}]
+    engine.feed([call("delete", "c", 6, ids=["user:secret-user"])])
+    assert rebuilt == [{"user:other"}, {"user:secret-user"}]
+    engine.close()
+
+
 def test_dead_messages_are_never_to_be_delivered_and_the_call_that_deletes_is(tmp_path: Path) -> None:
     engine = Engine(tmp_path)
     engine.feed([*PERSON, call("track", "d2", 6, userId="secret-user", event="User Deleted")])
@@ -364,14 +425,14 @@ def test_a_rebuild_that_is_cut_off_goes_on_at_the_next_start(tmp_path: Path, mon
     digest = engine.digest()
     settled = 0
 
-    def dies(_: object) -> None:
+    def dies(*_: object) -> None:
         nonlocal settled
         settled += 1
         if settled > 5:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as cut_off:
-        cut_off.setattr(type(engine.store), "_settle", dies)
+        cut_off.setattr(Rebuilder, "settle", dies)
         with pytest.raises(KeyboardInterrupt):
             engine.store.rebuild()
     engine.restart()

@@ -14,9 +14,10 @@ import msgspec
 from tabard.identity.rules import Rules
 from tabard.storage.interface import Committed, Consumed, Count, Fenced, Resolved, StoreUnavailable
 from tabard.storage.sqlite.database import connect, empty_wal, immediate, migrate, run_all
-from tabard.storage.sqlite.store_batch import Copies, Deduplicator, New
+from tabard.storage.sqlite.store_batch import Deduplicator, New
 from tabard.storage.sqlite.store_books import Books
 from tabard.storage.sqlite.store_controls import Controls
+from tabard.storage.sqlite.store_copies import Replacer
 from tabard.storage.sqlite.store_entry import (
     TRUST_SHIFT,
     TYPE_CODES,
@@ -31,7 +32,7 @@ from tabard.storage.sqlite.store_erase import Eraser
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL, Keys, KeyWriter
 from tabard.storage.sqlite.store_messages import Archive, Sources
-from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, NAMED, Node, Nodes
+from tabard.storage.sqlite.store_nodes import NAMED, Nodes
 from tabard.storage.sqlite.store_projector import Projector
 from tabard.storage.sqlite.store_rebuild import Rebuilder
 from tabard.storage.sqlite.store_state import State
@@ -78,13 +79,19 @@ class SqliteStore:
         self._rebuilder = Rebuilder(self.nodes, self.facts, self.archive)
         self._eraser = Eraser(self.database, self.nodes, self.facts, self.archive)
         self._controls = Controls(self.database, self.nodes, self.facts)
+        self._replacer = Replacer(
+            nodes=self.nodes,
+            facts=self.facts,
+            archive=self.archive,
+            controls=self._controls,
+            rebuilder=self._rebuilder,
+            eraser=self._eraser,
+        )
         self._deduplicator = Deduplicator(self.database, self.archive)
         self._projector = Projector(self.database, rules, self.nodes)
         self._upkeep = Upkeep(self.database, self.nodes, self.facts, self.archive, self.sources, rules)
         self._books = Books(self.database)
         self._epoch = 0
-        self._rebuild: set[Node] = set()
-        self._rederive: set[Node] = set()
 
     def begin(self, log_id: str, beat: Callable[[], None] = lambda: None) -> None:
         """Takes the store for a log, fencing whoever had it. Raises `Fenced` for a store of another log.
@@ -188,13 +195,11 @@ class SqliteStore:
         for new in known.new:
             self._take(new)
         self._deduplicator.add(known)
-        for copies in known.copies:
-            if copies.better is not None:
-                self._improve(copies, copies.better)
-        for copy in known.controls:
-            self._rebuild |= self._controls.keep_deletes(copy)
-        self._flush()
-        self._settle()
+        for stating in known.stating:
+            self._rebuilder.want(self._controls.keep_deletes(stating))
+        for better in known.better:
+            self._replacer.replace(better)
+        self._flush_and_settle()
         return self._books.batch(known)
 
     def _load(self, new: Iterable[New]) -> None:
@@ -223,7 +228,7 @@ class SqliteStore:
         flags = message.trust << TRUST_SHIFT
         if reading.fact is None:
             nodes = self._controls.write(new.position, t, new.m, reading.controls)
-            self._rebuild |= self._controls.affected(reading.controls)
+            self._rebuilder.want(self._controls.affected(reading.controls))
             roles = dict.fromkeys(nodes, int(Role.CONTROL))
             flags |= MessageFlag.CONTROL
             entry = None
@@ -245,100 +250,11 @@ class SqliteStore:
                 self.nodes.touch(named)
         changed = self.facts.apply(entry)
         if changed is None:
-            self._bury(entry)
+            self._eraser.bury(entry)
             return
         self._books.use(entry, new, changed)
         if entry.about is not None and self.facts.is_full(entry.about):
             self._books.count("warning", new.resolved.message.source, "traits_or_groups_at_limit", sample=new.position)
-
-    def _bury(self, entry: Entry) -> None:
-        """Lets the body of a message go that a delete made dead before it came."""
-        about = entry.about
-        if about is not None and self.facts.deleted(about, entry.t):
-            self.database.execute(SQL["mark_erasure"], (about.id,))
-
-    def _improve(self, copies: Copies, better: Resolved) -> None:
-        """A copy that is smaller than the stored message takes its place, at its position (A1)."""
-        row, t = copies.row, better.message.timestamp
-        if not copies.same:
-            self._replace(row, better)
-            return
-        entry = self.archive.entry(row)
-        self.archive.replace(row, timestamp=t, body=better.message.body if row.body else b"")
-        if row.flags & MessageFlag.CONTROL:
-            self._restate(row, better)
-            return
-        if entry.subject is not None:
-            self._retime(entry, entry.subject, t)
-        elif entry.about is not None and self._may_change(entry.about, row):
-            self._rebuild.add(entry.about)
-        entry.t = t
-        self._bury(entry)
-
-    def _may_change(self, group: Node, row: Row) -> bool:
-        """Whether a smaller time of a group call that names no person can change the group's traits."""
-        return bool(group.flags & CONTROLLED) or self.facts.registers(group).holds(row.position)
-
-    def _retime(self, entry: Entry, subject: Node, t: int) -> None:
-        """The same call with a smaller time: min for seen, claims and edges; anew only what this message held."""
-        people = [node for node in (subject, entry.device, entry.email, *entry.previous) if node is not None]
-        if any(node.flags & (CONTROLLED | CUT) for node in people) or self.facts.holds_edge(entry):
-            self._rebuild.add(subject)
-            return
-        held = subject.last_at == entry.t or self.facts.registers(subject).holds(entry.position)
-        if held or (entry.group is not None and self.facts.registers(entry.group).holds(entry.position)):
-            self._rederive.add(subject)
-        entry.t = t
-        if t < subject.first_at:
-            subject.first_at = t
-            self.nodes.touch(subject)
-        self.facts.link(entry)
-
-    def _replace(self, row: Row, better: Resolved) -> None:
-        """A copy with other content: the identifiers of both copies are derived anew."""
-        message, reading = better.message, better.reading
-        flags = message.trust << TRUST_SHIFT
-        self._rebuild.update(self.archive.people(row))
-        if row.flags & MessageFlag.CONTROL:
-            self._rebuild |= self._controls.drop(row.position, self.archive.people(row))
-        if reading.fact is None:
-            nodes = self._controls.write(row.position, message.timestamp, self.archive.name(row), reading.controls)
-            self._rebuild |= self._controls.affected(reading.controls)
-            roles = dict.fromkeys(nodes, int(Role.CONTROL))
-            flags |= MessageFlag.CONTROL
-        else:
-            m = self.archive.name(row)
-            entry = entry_of(row.position, message.timestamp, m, reading.fact, self.nodes.named)
-            for named in entry.previous:
-                named.flags |= NAMED
-            roles = entry.roles()
-            flags |= entry.flags()
-            self._rebuild.update(self.nodes.get(text) for text in texts_of(reading.fact))
-            self._bury(entry)
-        links = self.archive.relink(row, roles)
-        self.archive.unerase(row)
-        kind = TYPE_CODES[message.type]
-        self.archive.replace(row, type=kind, flags=flags, timestamp=message.timestamp, links=links, body=message.body)
-
-    def _restate(self, row: Row, better: Resolved) -> None:
-        """A control whose copy has a smaller time."""
-        self._rebuild |= self._controls.drop(row.position, self.archive.people(row))
-        controls = better.reading.controls
-        self._controls.write(row.position, better.message.timestamp, self.archive.name(row), controls)
-        self._rebuild |= self._controls.affected(controls)
-
-    def _settle(self) -> None:
-        """What can remove a conclusion, once all facts of the batch are written; until nothing is left to do."""
-        while self._rebuild or self._rederive or self.facts.sighted:
-            if self._rebuild:
-                nodes, self._rebuild = self._rebuild, set()
-                self._rederive -= nodes
-                self._rebuilder.rebuild(nodes)
-            elif self._rederive:
-                self._rebuilder.rederive(self._rederive.pop())
-            else:
-                self._rebuilder.name(self.facts.sighted.pop())
-            self._flush()
 
     def _obey_limits(self) -> None:
         """Limits are applied when read; where they changed, every identifier is published anew."""
@@ -360,7 +276,7 @@ class SqliteStore:
 
     def _flush_and_settle(self) -> None:
         self._flush()
-        self._settle()
+        self._rebuilder.settle(self._flush)
 
     def _flush(self) -> None:
         self.nodes.flush()
@@ -405,8 +321,7 @@ class SqliteStore:
         self.nodes.forget(everything=everything)
         self.facts.forget(everything=everything)
         if everything:
-            self._rebuild.clear()
-            self._rederive.clear()
+            self._rebuilder.forget()
             self.archive.forget()
             self._deduplicator.forget()
             self.sources.reload()

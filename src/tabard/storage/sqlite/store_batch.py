@@ -1,6 +1,6 @@
 """What one commit brings: new messages, and copies of known ones, decided by rule A1 (identity.md §3.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -20,36 +20,39 @@ class New(NamedTuple):
     m: str
 
 
-class Copies(NamedTuple):
-    """Copies of a stored message, and whether the smallest of them is now the message.
+class Better(NamedTuple):
+    """A copy that is smaller than the stored message and so is the message now.
 
-    `better` is None where the stored one stays; `same`: it differs from the stored one in its times only.
+    `same`: it differs from the stored one in its times only. `last`: the last of the copies that came with it.
     """
 
     row: Row
-    better: Resolved | None
+    copy: Resolved
     same: bool
+    last: Resolved
 
 
-class Copy(NamedTuple):
-    """One of several copies of a message, with the message's position and name."""
+class Stating(NamedTuple):
+    """Copies of one message that state controls, whichever copy is the message; the message's position and name.
+
+    `last`: the last of all its copies in the batch.
+    """
 
     position: int
-    resolved: Resolved
     m: str
+    copies: list[Resolved]
+    last: Resolved
 
 
 class Sorted(NamedTuple):
-    """A batch, told apart. `conflicting`: for each copy with other content its source and where the message is;
-    `controls`: the copies that state controls, whichever copy is the message.
-    """
+    """A batch, told apart. `conflicting`: for each copy with other content its source and where the message is."""
 
     new: list[New]
-    copies: list[Copies]
+    better: list[Better]
     keys: list[tuple[int, int]]
     duplicates: list[Resolved]
     conflicting: list[tuple[str, int]]
-    controls: list[Copy]
+    stating: list[Stating]
 
 
 class Deduplicator:
@@ -73,8 +76,8 @@ class Deduplicator:
             row = self._verified(m, key) if key in stored else None
             if row is not None:
                 found.duplicates.extend(copies)
-                found.copies.append(self._against(row, copies, found))
-                found.controls.extend(_stating(row.position, copies, m))
+                found.better.extend(self._against(row, copies, found))
+                found.stating.extend(_stating(row.position, m, copies))
                 continue
             while key in taken or key in stored:
                 key = (key + 1) & KEY_MASK
@@ -86,7 +89,7 @@ class Deduplicator:
             best = self._smallest(copies, found) if len(copies) > 1 else first
             position = first.message.position
             if len(copies) > 1:
-                found.controls.extend(_stating(position, copies, m))
+                found.stating.extend(_stating(position, m, copies))
             found.new.append(New(position, first.message.received_at, best, m))
             found.keys.append((key, position))
         return found
@@ -115,7 +118,7 @@ class Deduplicator:
         )
         return copies[min(ranked)[2]]
 
-    def _against(self, row: Row, copies: list[Resolved], found: Sorted) -> Copies:
+    def _against(self, row: Row, copies: list[Resolved], found: Sorted) -> Iterator[Better]:
         """Where the stored body is gone, its content can be recognised but not ordered: of equal times it stays."""
         held = content(decoded_body(row.body), row.trust) if row.body else None
         ranked = [(one.message.timestamp, _content(one), at) for at, one in enumerate(copies)]
@@ -123,11 +126,14 @@ class Deduplicator:
         found.conflicting.extend((copies[0].message.source, row.position) for alike in same if not alike)
         t, what, at = min(ranked)
         smaller = (t, what) < (row.timestamp, held) if held is not None else t < row.timestamp
-        return Copies(row, copies[at] if smaller else None, same[at])
+        if smaller:
+            yield Better(row, copies[at], same[at], copies[-1])
 
 
-def _stating(position: int, copies: list[Resolved], m: str) -> list[Copy]:
-    return [Copy(position, one, m) for one in copies if one.reading.controls]
+def _stating(position: int, m: str, copies: list[Resolved]) -> Iterator[Stating]:
+    stating = [one for one in copies if one.reading.controls]
+    if stating:
+        yield Stating(position, m, stating, copies[-1])
 
 
 def _content(one: Resolved) -> bytes:

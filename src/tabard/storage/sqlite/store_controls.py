@@ -5,7 +5,9 @@ from collections.abc import Iterable
 import apsw
 
 from tabard.identity.controls import EVERYTHING, Control
-from tabard.storage.sqlite.store_batch import Copy
+from tabard.identity.identifiers import Kind, kind_of
+from tabard.storage.interface import Resolved
+from tabard.storage.sqlite.store_batch import Stating
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_nodes import CONTROLLED, CUT, Node, Nodes
@@ -48,15 +50,37 @@ class Controls:
                 touched.append(node)
         return touched
 
-    def keep_deletes(self, copy: Copy) -> set[Node]:
-        """Writes what a copy of a message deletes, whichever copy is the message: a delete is never taken back.
+    def keep_deletes(self, stating: Stating) -> set[Node]:
+        """Writes what copies of a message delete, whichever is the message: a delete is never taken back.
 
-        Of several copies the latest time counts, so that their order plays no part. Gives whom to derive anew.
+        Of several copies the latest time counts, so that their order plays no part. Gives whom to derive anew: nobody
+        where the copies say nothing new.
         """
-        message, controls = copy.resolved.message, copy.resolved.reading.controls
-        deletes = [control for control in controls if control.kind == "delete"]
-        self.write(copy.position, message.timestamp, copy.m, deletes)
-        return self.affected(deletes)
+        found: set[Node] = set()
+        for copy in stating.copies:
+            t = copy.message.timestamp
+            deletes = (control for control in copy.reading.controls if control.kind == "delete")
+            until = {text: self._deleted_until(text, stating.m) for control in deletes for text in control.ids}
+            more = Control("delete", tuple(text for text, known in until.items() if known is None or known < t))
+            self.write(stating.position, t, stating.m, (more,))
+            self.tell(stating.position, stating.last, (text for text, known in until.items() if known is None))
+            found |= self.affected((more,))
+        return found
+
+    def tell(self, position: int, last: Resolved, ids: Iterable[str]) -> None:
+        """Keeps whom the message at a position deletes though its body does not name them, for destinations to hear.
+
+        They stand at the position of the copy that came last: that of the message may have been passed.
+        """
+        people = [text for text in ids if kind_of(text) != Kind.GROUP]
+        self._database.executemany(
+            SQL["add_deletion"], [(last.position, text, position, last.message.received_at) for text in people]
+        )
+
+    def _deleted_until(self, text: str, m: str) -> int | None:
+        """The time of a message's delete as it bears on an identifier so far."""
+        switches = self._facts.switches(self._nodes.get(text))
+        return next((switch.t for switch in switches if switch.kind == "delete" and switch.m == m), None)
 
     def drop(self, position: int, nodes: Iterable[Node]) -> set[Node]:
         """Takes the rows of a message's controls away, except deletes; the identifiers they bore on."""

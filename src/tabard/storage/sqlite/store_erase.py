@@ -7,7 +7,7 @@ profile and no digest.
 import apsw
 
 from tabard.identity.identifiers import Kind
-from tabard.storage.sqlite.store_entry import MessageFlag
+from tabard.storage.sqlite.store_entry import Entry, MessageFlag
 from tabard.storage.sqlite.store_facts import Facts
 from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import Archive, numbers
@@ -22,6 +22,12 @@ class Eraser:
         self._nodes = nodes
         self._facts = facts
         self._archive = archive
+
+    def bury(self, entry: Entry) -> None:
+        """Lets the body of a message go that a delete made dead before it came."""
+        about = entry.about
+        if about is not None and self._facts.deleted(about, entry.t):
+            self._database.execute(SQL["mark_erasure"], (about.id,))
 
     def erase(self, limit: int) -> int:
         """Erases the messages of at most `limit` marked identifiers, in the writer's transaction; how many."""

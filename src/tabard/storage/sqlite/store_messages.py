@@ -217,6 +217,10 @@ class Archive:
                 entry.traits = asserted_by(entry.type, _decode(body), entry.subject.text if entry.subject else None)
         return entry
 
+    def message(self, row: Row) -> Message | None:
+        """The message a row was made of; None where its body is gone."""
+        return message_of(row, self._sources.name(row.source))
+
     def preload(self, rows: Iterable[Row]) -> None:
         """Brings the identifiers of rows into memory, in one query."""
         self._nodes.load_ids(number for row in rows for number in decode_links(row.links)[3::3])

@@ -7,7 +7,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from tabard.identity.controls import Switch, controls_of, silencing
+from tabard.identity.controls import Switch, controls_of, deleted_in, silencing
 from tabard.identity.identifiers import NONE
 from tabard.identity.words import say
 from tabard.message.types import CONTROL, Message, StoredMessage, Trust
@@ -111,8 +111,12 @@ class SqliteMessageReader:
     def deletions(self, partition: int, offset: int, limit: int) -> list[Deletion]:
         """At most `limit` deletions of a partition at offsets ≥ `offset`, ascending; those of groups name nobody."""
         bounds = (packed(partition, offset), packed(partition + 1, 0), limit)
-        rows = self._database.execute(SQL["deletions"], bounds)
-        return [Deletion(message, deleted_by(message)) for message in self._messages(rows)]
+        found = []
+        for position, received_at, identifiers, *row in self._database.execute(SQL["deletions"], bounds):
+            message = self.stored(Row(*row))
+            named = deleted_by(message) if identifiers is None else tuple(msgspec.json.decode(identifiers))
+            found.append(Deletion(message, named, position, received_at))
+        return found
 
     def stored(self, row: Row) -> StoredMessage:
         """A row as the message it holds."""
@@ -173,8 +177,7 @@ def deleted_by(stored: StoredMessage) -> tuple[str, ...]:
     message = message_in(stored)
     if message is None:
         return ()
-    named = (id_ for control in controls_of(message, NONE) if control.kind == "delete" for id_ in control.ids)
-    return tuple(id_ for id_ in named if not id_.startswith("group:"))
+    return deleted_in(controls_of(message, NONE))
 
 
 def watermark(received_at: int, polled_at: int) -> int:

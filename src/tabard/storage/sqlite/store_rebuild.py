@@ -1,6 +1,6 @@
 """Re-deriving identifiers from the archive, where an event can remove a conclusion (identity.md §6.3)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tabard.identity.identifiers import Kind
 from tabard.profiles.registers import Registers
@@ -17,6 +17,34 @@ class Rebuilder:
         self._nodes = nodes
         self._facts = facts
         self._archive = archive
+        self._wanted: set[Node] = set()
+        self._registers_wanted: set[Node] = set()
+
+    def want(self, nodes: Iterable[Node]) -> None:
+        """Has identifiers derived anew by the next `settle`."""
+        self._wanted.update(nodes)
+
+    def want_registers(self, subject: Node) -> None:
+        """Has a subject's counts and registers derived anew by the next `settle`."""
+        self._registers_wanted.add(subject)
+
+    def settle(self, flush: Callable[[], None]) -> None:
+        """What can remove a conclusion, once all facts are written; until nothing is left to do."""
+        while self._wanted or self._registers_wanted or self._facts.sighted:
+            if self._wanted:
+                nodes, self._wanted = self._wanted, set()
+                self._registers_wanted -= nodes
+                self.rebuild(nodes)
+            elif self._registers_wanted:
+                self.rederive(self._registers_wanted.pop())
+            else:
+                self.name(self._facts.sighted.pop())
+            flush()
+
+    def forget(self) -> None:
+        """Drops what was wanted: the commit is undone."""
+        self._wanted.clear()
+        self._registers_wanted.clear()
 
     def rebuild(self, listed: Iterable[Node]) -> None:
         """Derives these identifiers anew, and the sightings of all that share an event with them as subject.

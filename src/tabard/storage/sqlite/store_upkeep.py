@@ -14,8 +14,8 @@ from tabard.profiles.registers import Registers
 from tabard.storage.sqlite.database import immediate
 from tabard.storage.sqlite.store_entry import TYPE_CODES, Entry, MessageFlag, Row, entry_of, texts_of
 from tabard.storage.sqlite.store_facts import Facts
-from tabard.storage.sqlite.store_keys import SQL
-from tabard.storage.sqlite.store_messages import Archive, Sources, message_of
+from tabard.storage.sqlite.store_keys import SQL, ids
+from tabard.storage.sqlite.store_messages import Archive, Sources
 from tabard.storage.sqlite.store_nodes import NAMED, Nodes
 
 CHUNK: Final = 2000
@@ -87,12 +87,13 @@ class Upkeep:
                 gone = int(MessageFlag.PURGED)
                 self._database.executemany(SQL["flag_message"], [(position, gone) for position in due])
                 self._database.executemany(SQL["drop_body"], [(position,) for position in due])
+                run(SQL["purge_deletions"], (ids(due),))
                 run(SQL["set_meta"], (key, due[-1] + 1))
         return len(due)
 
     def _reread(self, row: Row) -> Entry:
         """The entry of a row as today's rules read its message; chains stay as they are."""
-        message = message_of(row, self._sources.name(row.source))
+        message = self._archive.message(row)
         fact = None if message is None else self._fact(message)
         if fact is None:
             return self._archive.entry(row)

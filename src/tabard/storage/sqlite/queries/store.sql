@@ -91,6 +91,10 @@ SELECT x, y, t, m, position FROM edge WHERE x = ?
 INSERT INTO control VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     other = excluded.other, m = excluded.m, until = excluded.until,
     t = CASE kind WHEN 'delete' THEN max(t, excluded.t) ELSE excluded.t END
+-- name: add_deletion
+INSERT OR IGNORE INTO deletion VALUES (?, ?, ?, ?)
+-- name: purge_deletions
+DELETE FROM deletion WHERE message IN (SELECT value FROM carray(?))
 -- name: drop_control
 DELETE FROM control WHERE node = ? AND position = ? AND kind <> 'delete'
 -- name: controls_of
@@ -155,11 +159,17 @@ SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id,
 FROM message m LEFT JOIN body b ON b.position = m.position
 WHERE m.position >= ? AND m.position < ? AND type != ? ORDER BY m.position LIMIT ?
 -- name: deletions
-SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
+SELECT d.at, coalesce(d.received_at, m.received_at), d.identifiers,
+    m.position, source, type, flags, seq, m.received_at, timestamp, message_id, links, coalesce(body, x'')
 FROM (
-    SELECT DISTINCT position FROM control WHERE kind = 'delete' AND position >= ? AND position < ? ORDER BY position LIMIT ?
-) c CROSS JOIN message m ON m.position = c.position LEFT JOIN body b ON b.position = m.position
-ORDER BY m.position
+    SELECT DISTINCT position AS at, position AS message, NULL AS received_at, NULL AS identifiers
+    FROM control INDEXED BY control_delete WHERE kind = 'delete' AND position >= ?1 AND position < ?2
+    UNION ALL
+    SELECT position, message, received_at, json_group_array(identifier)
+    FROM deletion WHERE position >= ?1 AND position < ?2 GROUP BY position
+    ORDER BY at LIMIT ?3
+) d CROSS JOIN message m ON m.position = d.message LEFT JOIN body b ON b.position = m.position
+ORDER BY d.at
 -- name: newest
 SELECT m.position, source, type, flags, seq, received_at, timestamp, message_id, links, coalesce(body, x'')
 FROM message m LEFT JOIN body b ON b.position = m.position
