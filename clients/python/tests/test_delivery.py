@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -246,6 +247,38 @@ def test_one_connection_serves_all_batches_and_a_closed_one_costs_no_failure(
     assert client.flush(5) == 0
     assert recorder.connections == 2
     assert client.counts().retries == 0
+
+
+def test_a_connection_that_lay_idle_is_not_trusted_after_a_freeze(
+    make_client: Make, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What froze the process may have cut its connections without a sign: the call would wait for the time-out."""
+    client = make_client(sync_mode=True)
+    wall = time.time
+    for skipped_s in (0, 20, 60, -100):
+        monkeypatch.setattr("tabard_client.transport.time.time", lambda skipped_s=skipped_s: wall() + skipped_s)
+        assert client.track("u1", "a").success
+    assert len(recorder.messages) == 4
+    assert recorder.connections == 3
+
+
+def test_messages_of_a_former_host_or_key_are_named_where_they_wait(
+    make_client: Make, recorder: Recorder, spool_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder.stop()
+    former, present = make_client(), make_client(host=f"{recorder.url}/new")
+    assert former.track("u1", "a").success
+    former.join(5)
+    (left,) = spool_dir.glob("*/*.spool")
+    assert "another host" not in caplog.text
+    os.utime(left, (time.time() - 4000,) * 2)
+    with caplog.at_level(logging.WARNING, "tabard_client"):
+        make_client(host=f"{recorder.url}/newer")
+        make_client()
+    assert caplog.text.count("messages for another host or write key wait in") == 1
+    assert str(left.parent) in caplog.text
+    assert present.counts().waiting == 0
+    recorder.start()
 
 
 def test_an_outage_loses_nothing_and_flush_says_what_is_not_yet_safe(

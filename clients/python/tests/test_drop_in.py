@@ -2,6 +2,9 @@
 
 import inspect
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -19,6 +22,7 @@ import segment.analytics as segment_analytics
 from clients.python.tests.recorder import Recorder, Reply
 
 import tabard_client.analytics as ours
+from tabard.message.traits import parse_instant
 from tabard_client import Client
 from tabard_client.options import PUBLISHED_ORDER, ClientOptions
 
@@ -249,6 +253,51 @@ def test_a_naive_time_of_just_now_is_local_and_an_older_one_is_utc(
     assert abs(datetime.fromisoformat(str(just_now)) - datetime.now(UTC)).total_seconds() < 5
     older = client.track("u", "e", timestamp=datetime(2020, 1, 2)).message["timestamp"]  # noqa: DTZ001
     assert older == "2020-01-02T00:00:00.000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("stated", "sent"),
+    [
+        ("20260131T120000", "2026-01-31T12:00:00.000"),
+        ("20260131T120000Z", "2026-01-31T12:00:00.000+00:00"),
+        ("2026-W05-6", "2026-01-31T00:00:00.000"),
+        ("2026-01-31 12:00:00.123456789", "2026-01-31 12:00:00.123456789"),
+        (datetime(1, 1, 1), "0001-01-01T00:00:00.000+00:00"),  # noqa: DTZ001
+        (datetime.max, "9999-12-31T23:59:59.999+00:00"),  # noqa: DTZ901
+    ],
+)
+def test_whatever_time_is_accepted_is_sent_in_a_form_that_the_collector_reads(
+    stated: datetime | str, sent: str
+) -> None:
+    timestamp = Client("key", send=False).track("u", "e", timestamp=stated).message["timestamp"]
+    assert timestamp == sent
+    assert parse_instant(timestamp) is not None
+
+
+def test_a_fork_while_another_thread_makes_the_default_client_does_not_hang_the_child(
+    recorder: Recorder, spool_dir: Path
+) -> None:
+    program = """
+        import os, signal, sys, threading, time
+        from tabard_client import analytics
+        analytics.write_key, analytics.host = "key", sys.argv[1]
+        begun, make = threading.Event(), analytics.Client.__init__
+        def slowly(*arguments, **options):
+            begun.set()
+            time.sleep(0.5)
+            make(*arguments, **options)
+        analytics.Client.__init__ = slowly
+        other = threading.Thread(target=analytics.track, args=("u", "parent"))
+        other.start()
+        begun.wait()
+        if os.fork() == 0:
+            signal.alarm(10)
+            analytics.track("u", "child")
+            os._exit(analytics.flush(5))
+        sys.exit(os.wait()[1] + analytics.flush(5))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program), recorder.url], check=True, timeout=30)
+    assert sorted(message["event"] for message in recorder.messages) == ["child", "parent"]
 
 
 def made(call: Callable[[Client], object]) -> dict[str, object]:

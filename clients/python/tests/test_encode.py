@@ -1,5 +1,6 @@
 """Python values become sensible JSON, and nothing a program holds can break the line."""
 
+import itertools
 import json
 import math
 from collections import UserDict, deque
@@ -11,13 +12,16 @@ from fractions import Fraction
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabard_client import Client, DropReason
 from tabard_client.encode import UnencodableError, encode
+from tabard_client.limits import MESSAGE_BYTES_MAX
 
 
 class Plan(Enum):
@@ -104,6 +108,13 @@ def encoded(value: object) -> Any:
 )
 def test_a_value_becomes(value: object, expected: object) -> None:
     assert encoded(value) == expected
+
+
+def test_an_endless_iterable_is_cut_where_the_message_is_too_large_anyway() -> None:
+    assert len(encoded(itertools.count())) == MESSAGE_BYTES_MAX
+    client = Client("key", send=False)
+    assert client.track("u", "e", {"ids": itertools.count()}) == (False, ANY)
+    assert client.counts().dropped == {DropReason.TOO_LARGE: 1}
 
 
 def test_a_cycle_and_a_bottomless_nesting_are_refused_by_name() -> None:

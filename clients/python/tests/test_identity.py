@@ -1,11 +1,15 @@
 """On a server too, future calls reference the identified person: bound to the request, never to the process."""
 
 import asyncio
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
-from typing import Any
+from decimal import Decimal
+from enum import Enum
+from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
@@ -143,6 +147,39 @@ def test_leaving_in_another_copy_of_the_context_raises_nothing(client: Client) -
     copy_context().run(stack.enter_context, bind(user_id="u1"))
     copy_context().run(stack.close)
     assert not client.track(event="a").success
+
+
+class Plan(str, Enum):  # noqa: UP042 - the older way, whose str() is its name
+    PRO = "pro"
+
+
+class Missing:
+    """As pandas' NaT: a missing value is unlike itself."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __str__(self) -> str:
+        return "NaT"
+
+
+@pytest.mark.parametrize("missing", [math.nan, Decimal("NaN"), Missing(), "  ", None])
+def test_a_missing_value_of_a_data_frame_is_nobody(client: Client, missing: Any) -> None:
+    assert not client.track(missing, "a").success
+    assert ids(client.track(missing, "a", anonymous_id="anon").message) == (None, "anon")
+
+
+@pytest.mark.parametrize(("given", "sent"), [(Plan.PRO, "pro"), (Decimal(7), "7"), (UUID(int=1), str(UUID(int=1)))])
+def test_an_id_is_the_value_of_what_stands_for_it(client: Client, given: Any, sent: str) -> None:
+    assert ids(client.track(given, "a").message) == (sent, None)
+
+
+def test_an_object_without_a_text_of_its_own_is_no_id(client: Client) -> None:
+    receipt = client.track(cast("Any", object()), "a")
+    assert not receipt.success
 
 
 def test_binding_what_is_no_id_raises_nothing_and_binds_nobody(

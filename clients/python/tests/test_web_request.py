@@ -131,6 +131,55 @@ def test_forwarded_addresses_count_from_our_own_proxies_only(trusted: int, ip: s
         assert ("public.example" in context["page"]["url"]) is bool(trusted)  # type: ignore[index]
 
 
+def test_a_line_that_a_proxy_adds_to_the_visitors_own_is_the_one_that_counts() -> None:
+    lines = [(b"x-forwarded-for", b"6.6.6.6"), (b"host", b"a"), (b"x-forwarded-for", b"1.1.1.1")]
+    request = {"type": "http", "path": "/", "headers": lines, "client": ("10.0.0.9", 1)}
+    assert context_from_request(request, proxies_trusted=1)["ip"] == "1.1.1.1"
+
+
+def test_cookies_on_lines_of_their_own_as_http_2_sends_them_are_all_read() -> None:
+    lines = [(b"cookie", b"a=b"), (b"cookie", b"ajs_user_id=u1"), (b"cookie", b"ajs_anonymous_id=anon")]
+    assert identity_from_request({"type": "http", "path": "/", "headers": lines}) == Identity("u1", "anon", None)
+
+
+@pytest.mark.parametrize(
+    ("written", "ip"),
+    [
+        ("203.0.113.7:41234", "203.0.113.7"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("unknown", "10.0.0.9"),
+        ("<script>", "10.0.0.9"),
+    ],
+)
+def test_a_forwarded_address_is_told_without_its_port_and_what_is_none_is_not_believed(written: str, ip: str) -> None:
+    for request in (environ(**{"X-Forwarded-For": written}), scope(**{"X-Forwarded-For": written})):
+        assert context_from_request(request, proxies_trusted=1)["ip"] == ip
+
+
+def test_behind_two_proxies_scheme_and_host_are_those_the_outer_one_saw() -> None:
+    added = {"X-Forwarded-Proto": "ftp, https, http", "X-Forwarded-Host": "forged.example, shop.example, inner:8080"}
+    context = context_from_request(environ(**added), proxies_trusted=2)
+    assert str(context["page"]["url"]).startswith("https://shop.example/")  # type: ignore[index]
+
+
+def test_a_request_that_cannot_be_read_is_answered_all_the_same(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, path = Client("key", send=False), "/\udcff"
+
+    def view(_: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [json.dumps(client.track("u1", "a").message).encode()]
+
+    assert context_from_request({**scope(), "path": path})["page"]
+    assert json.loads(WsgiIdentity(view)({**environ(), "PATH_INFO": path}, lambda *_: None)[0])  # type: ignore[index]
+    monkeypatch.setattr("tabard_client.middleware.bind_request", lambda *_, **__: 1 / 0)
+    (body,) = WsgiIdentity(view)(environ(), lambda *_: None)
+    assert json.loads(body)["anonymousId"] is None
+    assert "nobody is bound" in caplog.text
+
+
 def test_a_default_port_is_left_out_of_the_address_and_another_stays() -> None:
     for host, shown in (("h.example:443", "https://h.example/"), ("h.example:8443", "https://h.example:8443/")):
         context = context_from_request({**scope(Host=host), "path": "/", "query_string": b""})

@@ -1,6 +1,8 @@
 """The client for asyncio: the same calls, awaited."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from types import TracebackType
@@ -9,6 +11,9 @@ from typing import Concatenate, ParamSpec, Self, TypeVar, Unpack
 from tabard_client.client import Client
 from tabard_client.drops import Counts
 from tabard_client.options import ClientOptions
+
+# asyncio.run waits at its end for every thread that still waits: none may do so for long.
+_SLICE_S = 0.25
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +51,7 @@ class AsyncClient:
 
     def __init__(self, write_key: str | None = None, host: str | None = None, **options: Unpack[ClientOptions]) -> None:
         self.client = Client(write_key, host, **options)
-        self.calls_wait = bool(options.get("sync_mode") or options.get("durable"))
+        self.calls_wait = self.client.delivers_within_calls or bool(options.get("durable"))
 
     identify = _call(Client.identify)
     track = _call(Client.track)
@@ -54,9 +59,27 @@ class AsyncClient:
     screen = _call(Client.screen)
     group = _call(Client.group)
     alias = _call(Client.alias)
-    flush = _wait(Client.flush)
     join = _wait(Client.join)
-    shutdown = _wait(Client.shutdown)
+
+    async def flush(self, timeout: float | None = 10.0) -> int:  # noqa: ASYNC109 - as `Client.flush`
+        """See `Client.flush`. When it is cancelled, no thread goes on waiting for the server."""
+        if self.client.delivers_within_calls:
+            return await asyncio.to_thread(self.client.flush, timeout)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            began = time.monotonic()
+            slice_s = min(_SLICE_S, max(0.0, deadline - began))
+            left = await asyncio.to_thread(self.client.flush, slice_s)
+            now = time.monotonic()
+            # Back before its time with messages left: nobody sends them, and waiting longer would not help.
+            if not left or now >= deadline or now - began < slice_s:
+                return left
+
+    async def shutdown(self, timeout: float | None = 10.0) -> int:  # noqa: ASYNC109
+        """See `Client.shutdown`."""
+        left = await self.flush(timeout)
+        await self.join(timeout)
+        return left
 
     def counts(self) -> Counts:
         """The books; see `Client.counts`."""

@@ -69,6 +69,15 @@ default_client: Client | None = None
 _log = logging.getLogger("tabard_client")
 _lock = threading.RLock()
 
+
+def _forget_lock() -> None:
+    """In a forked child: another thread of the parent may have held it, and will never let go here."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

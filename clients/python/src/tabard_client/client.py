@@ -249,6 +249,11 @@ class Client:
         """Whether messages wait in memory only: asked for, or because no folder could be written."""
         return isinstance(self._spool, MemorySpool)
 
+    @property
+    def delivers_within_calls(self) -> bool:
+        """Whether there is no background thread (`sync_mode`)."""
+        return self._settings.sync_mode
+
     def __enter__(self) -> Self:
         return self
 
@@ -295,7 +300,10 @@ def _open_spool(host: str, write_key: str, settings: Options) -> Spool:
     if settings.spool_dir is None:
         ways.append(partial(fallback_directory, host, write_key))
     with suppress(OSError):  # logged there, folder by folder
-        return FileSpool(*ways, bytes_max=settings.spool_bytes_max, durable=settings.durable)
+        spool = FileSpool(*ways, bytes_max=settings.spool_bytes_max, durable=settings.durable)
+        for folder in spool.left_behind():
+            log.warning("messages for another host or write key wait in %s: only a client of these sends them", folder)
+        return spool
     log.error("no folder for the spool: messages are kept in memory only and CAN BE LOST; set spool_dir")
     return MemorySpool(settings.max_queue_size)
 

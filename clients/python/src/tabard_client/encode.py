@@ -11,11 +11,12 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from numbers import Real
 from pathlib import PurePath
 from uuid import UUID
 
-from tabard_client.limits import DEPTH_MAX
+from tabard_client.limits import DEPTH_MAX, MESSAGE_BYTES_MAX
 
 
 class UnencodableError(ValueError):
@@ -66,7 +67,8 @@ def as_json(value: object) -> object:  # noqa: C901 - one flat table of types
     if isinstance(value, Real):
         return _finite(float(value))
     if isinstance(value, Iterable):
-        return list(value)
+        # It may be endless; so many items are above the limit of a message in any case.
+        return list(islice(value, MESSAGE_BYTES_MAX))
     if type(value).__str__ is not object.__str__:
         return str(value)
     return None

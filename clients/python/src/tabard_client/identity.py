@@ -8,6 +8,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import Enum
+from numbers import Number
 from types import TracebackType
 
 log = logging.getLogger("tabard_client")
@@ -118,19 +120,28 @@ def fill_in(message: dict[str, object]) -> None:
 
 
 def as_id(value: object) -> str | None:
-    """An identifier as text, a whole float without its `.0`; None for what identifies nobody (None, blank text).
+    """An identifier as text, a whole float without its `.0`, an Enum's value; None for what identifies nobody (None,
+    blank text, NaN, by which data frames say that a value is missing).
 
-    Raises TypeError for what cannot be one: truth values, bytes, and anything with parts.
+    Raises TypeError for what cannot be one: truth values, bytes, anything with parts, an object without a text.
     """
     if value is None:
         return None
     if isinstance(value, str):
-        return str(value) if value.strip() else None
-    if isinstance(value, bool | Iterable):
+        return str.__str__(value) if value.strip() else None  # of an Enum of texts: the text
+    if isinstance(value, Enum):
+        return as_id(value.value)
+    if isinstance(value, bool | Iterable) or not (isinstance(value, Number) or _has_text(value)):
         raise TypeError(f"an id must be text or a number, not {type(value).__name__}")
+    if value != value:  # noqa: PLR0124 - NaN, NaT and the like, of whichever library
+        return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def _has_text(value: object) -> bool:
+    return type(value).__str__ is not object.__str__
 
 
 def _as_bound_id(value: object) -> str | None:

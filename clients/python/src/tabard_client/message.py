@@ -1,5 +1,6 @@
 """A call's arguments as the message the wire wants. Pure: time and new ids are handed in."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,8 @@ LIBRARY: Mapping[str, object] = {"name": "tabard-python", "version": VERSION}
 _NO_PERSON_EVENTS = frozenset({"Report Delivery Event", "Report Content Event"})
 # A naive time this near to now was made by `datetime.now()`, so it is local; an older one is taken for UTC.
 _LOCAL_WITHIN = timedelta(seconds=5)
+# Python also reads 20260131T120000 and 2026-W05-6, which few servers do.
+_EXTENDED = re.compile(r"\d{4}-\d")
 
 
 class InvalidCallError(ValueError):
@@ -100,13 +103,14 @@ def _timestamp(value: object, now: datetime) -> str:
         return now.isoformat(timespec="milliseconds")
     if isinstance(value, str):
         try:
-            datetime.fromisoformat(value)
+            read = datetime.fromisoformat(value)
         except ValueError as error:
             raise InvalidCallError("timestamp must be a datetime or ISO 8601 text") from error
-        return value
+        return value if _EXTENDED.match(value) else read.isoformat(timespec="milliseconds")
     if not isinstance(value, datetime):
         raise InvalidCallError(f"timestamp must be a datetime or ISO 8601 text, not {type(value).__name__}")
-    if value.tzinfo is None or value.utcoffset() is None:
-        local = value.astimezone()
-        value = local if abs(now - local) < _LOCAL_WITHIN else value.replace(tzinfo=UTC)
+    if value.utcoffset() is None:
+        value = value.replace(tzinfo=None)
+        is_local = abs(value - now.astimezone().replace(tzinfo=None)) < _LOCAL_WITHIN
+        value = value.astimezone() if is_local else value.replace(tzinfo=UTC)
     return value.isoformat(timespec="milliseconds")

@@ -1,10 +1,22 @@
 """`bind_request` around every request, for WSGI (Flask, Django) and ASGI (Starlette, FastAPI) applications."""
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 from tabard_client.identity import bind, resumed
 from tabard_client.web_request import bind_request
+
+log = logging.getLogger("tabard_client")
+
+
+def _bind(request: object, proxies_trusted: int) -> bind:
+    """The request's identity; nobody's where it cannot be read, for the application must be asked in any case."""
+    try:
+        return bind_request(request, proxies_trusted=proxies_trusted)
+    except Exception:
+        log.exception("nobody is bound: the request cannot be read")
+        return bind()
 
 
 class WsgiIdentity:
@@ -18,7 +30,7 @@ class WsgiIdentity:
         self._proxies_trusted = proxies_trusted
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-        with bind_request(environ, proxies_trusted=self._proxies_trusted) as person:
+        with _bind(environ, self._proxies_trusted) as person:
             body = self._app(environ, start_response)
         return body if _runs_no_code(body, environ) else _BoundBody(body, person)
 
@@ -67,5 +79,5 @@ class AsgiIdentity:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        with bind_request(scope, proxies_trusted=self._proxies_trusted):
+        with _bind(scope, self._proxies_trusted):
             await self._app(scope, receive, send)

@@ -14,6 +14,7 @@ from tabard_client.limits import BATCH_MESSAGES_MAX, MESSAGE_BYTES_MAX
 
 log = logging.getLogger("tabard_client")
 
+NAME_CHARS = 16
 DEFAULT_HOST = "http://127.0.0.1:7070"
 
 
@@ -147,4 +148,4 @@ def fallback_directory(host: str, write_key: str) -> Path:
 
 
 def _name(host: str, write_key: str) -> str:
-    return sha256(f"{host.rstrip('/')}\0{write_key}".encode()).hexdigest()[:16]
+    return sha256(f"{host.rstrip('/')}\0{write_key}".encode()).hexdigest()[:NAME_CHARS]

@@ -188,7 +188,8 @@ class Segment:
 
     def forget(self) -> None:
         """Close a forked child's copy. The lock belongs to the open file, so the parent keeps it."""
-        os.close(self.fd)
+        with suppress(OSError):  # the fork may have come in the midst of `close`
+            os.close(self.fd)
 
 
 def _lock(fd: int, path: Path) -> bool:

@@ -3,8 +3,10 @@
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from pathlib import Path
@@ -15,11 +17,13 @@ from tabard_client.limits import (
     MESSAGE_BYTES_MAX,
     SEGMENT_BYTES_MAX,
 )
-from tabard_client.segment import SUFFIX, Segment, ShortWriteError, cut, record
+from tabard_client.options import NAME_CHARS
+from tabard_client.segment import HEADER_BYTES, SUFFIX, Segment, ShortWriteError, cut, record
 
 log = logging.getLogger("tabard_client")
 
 SET_ASIDE = "set-aside.txt"
+LEFT_BEHIND_S = 3600.0
 _SEGMENTS_MIN = 8
 
 
@@ -98,6 +102,17 @@ class FileSpool:
                 log.warning("cannot spool there: %s", error)
                 failure = error
         raise failure if isinstance(failure, OSError) else OSError(str(failure))
+
+    def left_behind(self) -> list[Path]:
+        """The folders of other hosts and keys beside this one in which messages have waited for an hour."""
+        before = time.time() - LEFT_BEHIND_S
+        found = set()
+        for path in self._directory.parent.glob(f"{'[0-9a-f]' * NAME_CHARS}/*{SUFFIX}"):
+            with suppress(OSError):
+                state = path.stat()
+                if path.parent != self._directory and state.st_size > HEADER_BYTES and state.st_mtime < before:
+                    found.add(path.parent)
+        return sorted(found)
 
     def _reset(self) -> None:
         # Reentrant: a signal handler or a finaliser may call the client while this very lock is held.

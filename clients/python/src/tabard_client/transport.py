@@ -7,6 +7,7 @@ import gzip
 import http.client
 import os
 import ssl
+import time
 import urllib.request
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,9 @@ from tabard_client.limits import ANSWER_BYTES_MAX
 from tabard_client.version import VERSION
 
 _GZIP_LEVEL = 6
+# What lies longer may be dead without a sign: a process that was frozen, an address translation that has forgotten it.
+# Load balancers close after 60 s and more.
+_IDLE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Transport:
         self._compress = compress
         self._proxy = _proxy(url, proxies)
         self._connection: http.client.HTTPConnection | None = None
+        self._used_at = 0.0
         self._headers = {
             "Authorization": "Basic " + b64encode(f"{write_key}:".encode()).decode(),
             "Content-Type": "application/json",
@@ -75,6 +80,9 @@ class Transport:
         if self._compress:
             body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
         headers = self._headers if attempt == 0 else {**self._headers, "X-Retry-Count": str(attempt)}
+        # By the wall clock: the other one stands still while a machine sleeps.
+        if not 0 <= time.time() - self._used_at < _IDLE_S:
+            self.close()
         reused = self._connection is not None
         try:
             try:
@@ -94,6 +102,7 @@ class Transport:
             self._connection = self._connect()
         self._connection.request("POST", self._path, body, dict(headers))
         response = self._connection.getresponse()
+        self._used_at = time.time()
         answer = Answer(response.status, response.read(ANSWER_BYTES_MAX), response.headers.get("Retry-After"))
         if response.will_close or not response.isclosed():
             self.close()

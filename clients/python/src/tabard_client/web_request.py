@@ -6,6 +6,7 @@ Every Python web request rests on a WSGI environ or an ASGI scope: Django and Fl
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, quote
 
 from tabard_client.cookies import Identity, identity_from_cookies
@@ -105,7 +106,10 @@ def _from_scope(scope: Mapping[str, object]) -> _Facts:
     raw = scope.get("headers")
     headers: dict[str, str] = {}
     for name, value in raw if isinstance(raw, list | tuple) else ():
-        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+        known, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        # A proxy may add a line of its own behind the visitor's; HTTP/2 sends each cookie on one.
+        joint = "; " if known == "cookie" else ", "
+        headers[known] = f"{headers[known]}{joint}{text}" if known in headers else text
     client, server = scope.get("client"), scope.get("server")
     peer = str(client[0]) if isinstance(client, list | tuple) and client else ""
     named = _address(*(str(part or "") for part in server[:2])) if isinstance(server, list | tuple) else ""
@@ -116,7 +120,7 @@ def _from_scope(scope: Mapping[str, object]) -> _Facts:
         peer,
         scheme,
         headers.get("host") or named,
-        quote(str(scope.get("path") or "/")),
+        quote(str(scope.get("path") or "/"), errors="replace"),
         _query(query) if isinstance(query, bytes) else "",
     )
 
@@ -134,17 +138,29 @@ def _query(raw: bytes) -> str:
 
 def _ip(facts: _Facts, proxies_trusted: int) -> str:
     """The address our outermost proxy saw: what stands left of it in X-Forwarded-For is the visitor's own word."""
-    forwarded = [part.strip() for part in facts.headers.get("x-forwarded-for", "").split(",") if part.strip()]
-    if proxies_trusted > 0 and forwarded:
-        return forwarded[-min(proxies_trusted, len(forwarded))]
-    return facts.peer
+    return _plain_address(_forwarded(facts, "x-forwarded-for", proxies_trusted)) or facts.peer
+
+
+def _forwarded(facts: _Facts, name: str, proxies_trusted: int) -> str:
+    """What the outermost of our proxies wrote into a header that each adds to, "" without."""
+    parts = [part.strip() for part in facts.headers.get(name, "").split(",") if part.strip()]
+    return parts[-min(proxies_trusted, len(parts))] if proxies_trusted > 0 and parts else ""
+
+
+def _plain_address(text: str) -> str:
+    """An IP address without the port and brackets some proxies write; "" for anything else, as `unknown`."""
+    host = text[1:].partition("]")[0] if text.startswith("[") else text
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
 
 
 def _page(facts: _Facts, proxies_trusted: int) -> dict[str, object]:
-    scheme, host = facts.scheme, facts.host
-    if proxies_trusted > 0:
-        scheme = facts.headers.get("x-forwarded-proto", scheme).split(",")[-1].strip()
-        host = facts.headers.get("x-forwarded-host", host).split(",")[-1].strip()
+    scheme = _forwarded(facts, "x-forwarded-proto", proxies_trusted) or facts.scheme
+    host = _forwarded(facts, "x-forwarded-host", proxies_trusted) or facts.host
     name, _, port = host.rpartition(":")
     if (scheme, port) in _DEFAULT_PORTS:
         host = name
