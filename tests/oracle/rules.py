@@ -39,15 +39,18 @@ def ms(text: str) -> int:
 
 def text_of(value: Any) -> str | None:
     """A3: strings and integers, trimmed; blocked values are absent."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    text = kept_id(value)
+    if text is None:
         return None
-    text = str(value).strip()
+    text = text.strip()
     bare = text.lower().strip("\"'")
     return None if not text or re.fullmatch("[0-]*", bare) or bare in BLOCKED else text
 
 
 def kept_id(value: Any) -> str | None:
-    """An id as it stands in a message: as a text; odd ones are absent there too."""
+    """An id as it stands in a message: as a text; odd ones are absent there too. 7.0 is the number 7, as in JSON."""
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 

@@ -8,10 +8,10 @@ from tests.oracle.rules import subject
 
 Event = dict[str, Any]
 
-USERS: list[Any] = ["u1", "u2", "u3", "x", 7, " u1 ", "lead@x.io", "Lead@X.io", "two@x.io"]
+USERS: list[Any] = ["u1", "u2", "u3", "x", 7, 7.0, " u1 ", "lead@x.io", "Lead@X.io", "two@x.io"]
 DEVICES: list[Any] = ["a1", "a2", "x", "7"]
 MAILS: list[Any] = ["lead@x.io", "two@x.io", "LEAD@x.io", "three@x.io"]
-ODD: list[Any] = [None, "", "null", "000-0", "undefined", True, [], {"a": 1}, "anonymous"]
+ODD: list[Any] = [None, "", "null", "000-0", "undefined", True, 1.5, [], {"a": 1}, "anonymous"]
 NAMED = ["user:u1", "user:u2", "user:u3", "user:x", "email:lead@x.io", "email:two@x.io", "anon:a1", "anon:a2", "anon:x"]
 CALLS = ["identify", "identify", "identify", "track", "page", "alias", "alias", "group", "ungroup"]
 

@@ -4,6 +4,7 @@ import re
 from enum import IntEnum
 from typing import Any, Final
 
+from tabard.message.normalize import identifier_text
 from tabard.message.traits import looks_like_email
 
 
@@ -38,16 +39,17 @@ NONE: Final[frozenset[str]] = frozenset()
 
 
 def usable(value: Any, blocked: frozenset[str] = NONE) -> str | None:
-    """The trimmed text of an identifying value; None for what is no text or integer, empty, or blocked.
+    """The trimmed text of an identifying value; None for what is no text or whole number, empty, or blocked.
 
     `blocked` (lower case) comes on top of the built-in list, here and below.
     """
-    if isinstance(value, str):
-        text = value.strip()
-    elif isinstance(value, int) and not isinstance(value, bool):
-        text = str(value)
-    else:
+    try:
+        text = identifier_text(value)
+    except TypeError:
         return None
+    if text is None:
+        return None
+    text = text.strip()
     bare = text.strip("\"'").lower()
     return None if _ONLY_ZEROS.fullmatch(bare) or bare in BLOCKED or bare in blocked else text
 

@@ -101,19 +101,29 @@ def stored(message: Message, position: int) -> StoredMessage:
 
 
 def identifier_text(value: Any) -> str | None:
-    """An identifier as text: texts as they are, numbers in digits; None where there is none (empty, null).
+    """An identifier as text: texts as they are, whole numbers in digits; None where there is none (empty, null).
 
-    Raises TypeError for what can be no identifier: true, false, a list, an object.
+    Raises TypeError for what can be no identifier (identity.md A3): true, false, a list, an object, a number with a
+    fraction, and one that a double does not hold exactly (1e300).
     """
+    if isinstance(value, float) and not _is_whole(value):
+        raise TypeError("fraction or too large a number")
+    return message_id_text(value)
+
+
+def message_id_text(value: Any) -> str | None:
+    """A messageId as text: as `identifier_text`, but of any number."""
     if isinstance(value, str):
         return value if value and not value.isspace() else None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(type(value).__name__)
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT_MAX:
-        return str(int(value))
-    return str(value)
+    return str(int(value)) if isinstance(value, float) and _is_whole(value) else str(value)
+
+
+def _is_whole(number: float) -> bool:
+    return number.is_integer() and abs(number) <= _EXACT_FLOAT_MAX
 
 
 def _object(encoded: bytes, what: str) -> dict[str, Any]:
@@ -142,7 +152,7 @@ def _identifier(body: dict[str, Any], field: str) -> str | None:
     try:
         text = identifier_text(value)
     except TypeError as problem:
-        raise Unprocessable("id_not_string", f"{field} is a {problem}, not a text or number") from problem
+        raise Unprocessable("id_not_string", f"{field} is a {problem}, not a text or a whole number") from problem
     if text is not None:
         body[field] = text
     return text
@@ -150,7 +160,7 @@ def _identifier(body: dict[str, Any], field: str) -> str | None:
 
 def _text(value: Any) -> str | None:
     try:
-        return identifier_text(value)
+        return message_id_text(value)
     except TypeError:
         return None
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from tabard.message.limits import MESSAGE_ID_CHARS_MAX, Limits
-from tabard.message.normalize import identifier_text
+from tabard.message.normalize import identifier_text, message_id_text
 from tabard.message.rejection import Reason, Rejection
 from tabard.message.traits import parse_instant
 from tabard.message.types import CALL_TYPES
@@ -142,7 +142,7 @@ def decode_item(item: bytes, limits: Limits) -> dict[str, Any]:
 def judge(item: Mapping[str, Any], call_type: str | None) -> str:
     """The type of a sound item: that of the path, or its own in a batch. Raises `Refused` with the first fault found.
 
-    Texts and numbers are ids; null is the same as absent everywhere.
+    Texts and whole numbers are ids; null is the same as absent everywhere.
     """
     kind = call_type or _own_type(item)
     ids = {field: _identifier(item, field) for field in _ID_FIELDS if field in item}
@@ -250,10 +250,13 @@ def _own_type(item: Mapping[str, Any]) -> str:
 
 
 def _identifier(item: Mapping[str, Any], field: str) -> str | None:
+    value = item[field]
     try:
-        return identifier_text(item[field])
+        return message_id_text(value) if field == "messageId" else identifier_text(value)
     except TypeError:
-        raise Refused(Reason.ID_NOT_STRING, f"{field} is {_kind(item[field])}, not a text or a number", field) from None
+        is_number = isinstance(value, float)
+        what = "no whole number: send it as a text" if is_number else f"{_kind(value)}, not a text or a whole number"
+        raise Refused(Reason.ID_NOT_STRING, f"{field} is {what}", field) from None
 
 
 def _kind(value: Any) -> str:

@@ -7,7 +7,7 @@ import msgspec
 
 from tabard.identity.controls import ControlUnreadable
 from tabard.identity.rules import Rules
-from tabard.message.normalize import Unprocessable, normalize
+from tabard.message.normalize import Unprocessable, identifier_text, message_id_text, normalize
 from tabard.message.traits import parse_instant
 from tabard.message.types import CALL_TYPES, CONTROL, RECORD_VERSION, SERVER_TRUST, Record
 from tabard.resolver.stages import resolved_as
@@ -19,7 +19,10 @@ LOG_ID: Final = "dry-run"
 TIMES: Final = ("receivedAt", "sentAt", "timestamp", "originalTimestamp")
 """The fields a line's time is made from; without any of them it is 0."""
 
-_IDS: Final = ("userId", "anonymousId", "previousId", "groupId", "messageId")
+_IDS: Final = {
+    **dict.fromkeys(("userId", "anonymousId", "previousId", "groupId"), identifier_text),
+    "messageId": message_id_text,
+}
 
 CONTROL_FORMS: Final = frozenset({"delete", "suppress", "unsuppress", "cut", "uncut", "ungroup"})
 """The control forms of spec/identity/examples.json, accepted beside wire calls."""
@@ -67,10 +70,11 @@ def resolved_lines(lines: Iterable[dict[str, Any]], rules: Rules, first: int = 0
 def record_of(line: dict[str, Any], number: int) -> Record:
     """The record a line stands for. Received when it says, else when it happened: the answer must not depend on now.
 
-    Values that can be no identifier (true, lists, objects) are absent (identity.md A3) instead of refused.
+    Values that can be no identifier (true, fractions, lists, objects), which the collector refuses, are absent here
+    (identity.md A3).
     """
     kind = line.get("type")
-    body = {key: value if key not in _IDS or _may_identify(value) else None for key, value in line.items()}
+    body = {key: value if key not in _IDS or _is_sound(key, value) else None for key, value in line.items()}
     if kind not in CALL_TYPES and kind not in CONTROL_FORMS:
         raise LineUnreadable(f"line {number + 1}: type {kind!r} is no call and no control; see `tabard resolve --help`")
     times = [parse_instant(line.get(field)) or 0 for field in TIMES]
@@ -86,8 +90,12 @@ def record_of(line: dict[str, Any], number: int) -> Record:
     )
 
 
-def _may_identify(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
+def _is_sound(field: str, value: Any) -> bool:
+    try:
+        _IDS[field](value)
+    except TypeError:
+        return False
+    return True
 
 
 def _batches(resolved: Iterable[Resolved]) -> Iterator[list[Resolved]]:
