@@ -180,6 +180,18 @@ def test_a_request_that_cannot_be_read_is_answered_all_the_same(
     assert "nobody is bound" in caplog.text
 
 
+def test_whatever_a_visitor_sends_leaves_room_for_the_call() -> None:
+    much, client = "\xe9" * 60_000, Client("key", send=False)
+    lines = [(name, much.encode("latin-1")) for name in (b"host", b"referer", b"user-agent", b"accept-language")]
+    query = b"utm_campaign=" + b"%E9" * 20_000
+    request = {"type": "http", "path": f"/{much}", "headers": lines, "query_string": query}
+    with bind_request(request):
+        receipt = client.track("u1", "a", {"text": "x" * 5000})
+    assert receipt.success, client.counts()
+    page = receipt.message["context"]["page"]  # type: ignore[index]
+    assert (len(page["path"]), len(page["search"])) == (1024, 4097)
+
+
 def test_a_default_port_is_left_out_of_the_address_and_another_stays() -> None:
     for host, shown in (("h.example:443", "https://h.example/"), ("h.example:8443", "https://h.example:8443/")):
         context = context_from_request({**scope(Host=host), "path": "/", "query_string": b""})

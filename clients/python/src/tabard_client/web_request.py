@@ -15,6 +15,10 @@ from tabard_client.identity import bind
 _UTM = "utm_"
 # Every visible ASCII character: what was encoded stays as it is.
 _QUERY_SAFE = "".join(map(chr, range(0x21, 0x7F)))
+# What a visitor sends may not fill the 32 KiB of a message: longer texts are cut, so that the call itself arrives.
+_QUERY_CHARS_MAX = 4096
+_REFERRER_CHARS_MAX = 2048
+_CHARS_MAX = 1024
 _DEFAULT_PORTS = {("http", "80"), ("https", "443")}
 
 
@@ -42,10 +46,10 @@ def context_from_request(request: object, *, proxies_trusted: int = 0) -> dict[s
     if ip:
         context["ip"] = ip
     if headers.get("user-agent"):
-        context["userAgent"] = headers["user-agent"]
+        context["userAgent"] = headers["user-agent"][:_CHARS_MAX]
     locale = headers.get("accept-language", "").split(",")[0].split(";")[0].strip()
     if locale and locale != "*":
-        context["locale"] = locale
+        context["locale"] = locale[:_CHARS_MAX]
     context["page"] = _page(facts, proxies_trusted)
     campaign = _campaign(facts.query)
     if campaign:
@@ -133,7 +137,7 @@ def _address(name: str, port: str = "") -> str:
 
 def _query(raw: bytes) -> str:
     """As a browser writes it: what is not ASCII, which a client may send raw, percent-encoded."""
-    return quote(raw, safe=_QUERY_SAFE)
+    return quote(raw[:_QUERY_CHARS_MAX], safe=_QUERY_SAFE)[:_QUERY_CHARS_MAX]
 
 
 def _ip(facts: _Facts, proxies_trusted: int) -> str:
@@ -165,10 +169,12 @@ def _page(facts: _Facts, proxies_trusted: int) -> dict[str, object]:
     if (scheme, port) in _DEFAULT_PORTS:
         host = name
     search = f"?{facts.query}" if facts.query else ""
-    page: dict[str, object] = {"url": f"{scheme}://{host}{facts.path}{search}", "path": facts.path, "search": search}
+    path = facts.path[:_CHARS_MAX]
+    url = f"{scheme}://{host[:_CHARS_MAX]}{path}{search}"
+    page: dict[str, object] = {"url": url, "path": path, "search": search}
     referrer = facts.headers.get("referer")
     if referrer:
-        page["referrer"] = referrer
+        page["referrer"] = referrer[:_REFERRER_CHARS_MAX]
     return page
 
 
