@@ -14,6 +14,7 @@ from tabard.commands.frame import (
     json_option,
     print_json,
     print_line,
+    print_notes,
     progress_of,
 )
 from tabard.compose.running import running_settings
@@ -48,13 +49,16 @@ def state_hash(data: Path, as_json: bool) -> None:
     """Print a digest of the whole derived state.
 
     It is equal in this installation and its copies wherever the same messages were resolved, in any order: profile ids
-    are keyed, so two installations differ. What still waits in the log (`tabard status`) is no part of it.
+    are keyed, so two installations differ. Records of the log that are not resolved yet are no part of it: how many is
+    said on standard error, and with --json in `unresolved`.
     """
     try:
-        digest = state_hash_of(open_installation(data))
+        digest, unresolved = state_hash_of(open_installation(data))
     except StateMoving as problem:
         raise CommandFailed("state_moving", str(problem), EXIT_PROBLEM) from problem
+    if unresolved:
+        print_notes([f"{unresolved} records of the log are not resolved and no part of this; see `tabard status`"])
     if as_json:
-        print_json({"stateHash": digest})
+        print_json({"stateHash": digest, "unresolved": unresolved})
     else:
         print_line(digest)

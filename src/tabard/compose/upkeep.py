@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, NamedTuple
 
 from tabard.compose.exclusive import exclusive
 from tabard.compose.role_status import held_file, supervised_roles
@@ -33,6 +33,13 @@ WATCH_S: Final = 0.5
 
 Show = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 """Shows progress: of how many steps, of what; what it yields advances it."""
+
+
+class StateHash(NamedTuple):
+    """The hash of the derived state, and how many records of the log are not resolved and so no part of it."""
+
+    digest: str
+    unresolved: int
 
 
 class StateMoving(Exception):
@@ -99,8 +106,8 @@ def _watched(installation: Installation, total: int, show: Show) -> Iterator[Non
         watching.join()
 
 
-def state_hash_of(installation: Installation) -> str:
-    """The hash of the derived state, once every identifier is projected. Raises `StateMoving` after 10 s."""
+def state_hash_of(installation: Installation) -> StateHash:
+    """The hash of the state of one moment, once every identifier is projected. Raises `StateMoving` after 10 s."""
     with contextlib.closing(profile_reader(installation, running_settings(installation))) as reader:
         deadline_s = time.monotonic() + WAIT_S
         while int(reader.database.execute(_SQL["marks_left"]).get):
@@ -111,4 +118,7 @@ def state_hash_of(installation: Installation) -> str:
             time.sleep(_PAUSE_S)
         # One moment for the whole answer.
         reader.database.execute("BEGIN")
-        return State(reader.database, reader.keys).digest()
+        resolved = dict(reader.database.execute(_SQL["progress"]))
+        with contextlib.closing(SqliteLogReader(installation.log)) as log:
+            unresolved = sum(max(0, log.end(one) - resolved.get(one, 0)) for one in log.partitions())
+        return StateHash(State(reader.database, reader.keys).digest(), unresolved)

@@ -4,11 +4,15 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
+from tabard.cli import main
 from tabard.compose.running import running_settings
-from tabard.compose.upkeep import rebuild_store
+from tabard.compose.upkeep import rebuild_store, state_hash_of
 from tabard.storage.sqlite import installation as layout
+from tabard.storage.sqlite.database import connect
 from tabard.storage.sqlite.store import StoreLocked
 from tabard.testing.installation import Installation, eventually, running
 
@@ -69,3 +73,22 @@ def test_while_a_process_that_serve_did_not_start_writes_the_store_it_is_refused
         (made.run / "supervisor.json").unlink()
         with pytest.raises(StoreLocked, match="is written by process"):
             rebuild_store(made, running_settings(made), Shown())
+
+
+def test_a_state_hash_says_how_many_records_of_the_log_it_is_without(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data) as tabard:
+        send(tabard)
+    said = CliRunner().invoke(main, ["state-hash", "--data", str(data)])
+    whole = state_hash_of(layout.Installation(data))
+    assert (said.exit_code, said.stdout.strip(), said.stderr, whole.unresolved) == (0, whole.digest, "", 0)
+    # As if the resolver had not come to the last records.
+    store = connect(layout.Installation(data).store_db)
+    store.execute("UPDATE progress SET offset = offset - 3 WHERE offset >= 3").fetchall()
+    store.close()
+    said = CliRunner().invoke(main, ["state-hash", "--data", str(data)])
+    assert said.stdout.strip() == whole.digest
+    assert "3 records of the log are not resolved" in said.stderr
+    said = CliRunner().invoke(main, ["state-hash", "--data", str(data), "--json"])
+    assert msgspec.json.decode(said.stdout) == {"stateHash": whole.digest, "unresolved": 3}
+    assert "3 records of the log are not resolved" in said.stderr
