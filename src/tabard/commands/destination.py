@@ -19,6 +19,7 @@ from tabard.commands.frame import (
     print_notes,
     print_table,
 )
+from tabard.compose import pausing
 from tabard.compose.apply import make_so, planned
 from tabard.compose.destination_probe import ask_destination
 from tabard.compose.destinations import DestinationDesk, desk_of
@@ -26,6 +27,7 @@ from tabard.compose.running import running_settings
 from tabard.compose.workspace import named_destination, open_workspace, source_names
 from tabard.delivery.addresses import REFUSED, refused_host
 from tabard.destinations.kit.field import Field
+from tabard.message.traits import iso_ms
 from tabard.storage.sqlite.installation import open_installation
 from tabard.workspace.declaration import Declaration, DeclarationInvalid, DestinationDeclared
 from tabard.workspace.types import DestinationInstance
@@ -111,6 +113,26 @@ def enable(name: str, data: Path, as_json: bool) -> None:
 def disable(name: str, data: Path, as_json: bool) -> None:
     """Send it nothing: messages are filtered as `destination_disabled` until it is enabled."""
     _change(name, data, lambda found: msgspec.structs.replace(found, enabled=False), as_json=as_json)
+
+
+@destination.command(epilog=example("tabard destination pause crm"))
+@click.argument("name")
+@data_option
+@json_option
+def pause(name: str, data: Path, as_json: bool) -> None:
+    """Send it nothing until `resume`, and lose nothing: messages, replays, resends and deletions wait."""
+    installation = open_installation(data)
+    _print(pausing.pause(installation, name, SystemClock()), desk_of(installation), data, as_json=as_json)
+
+
+@destination.command(epilog=example("tabard destination resume crm"))
+@click.argument("name")
+@data_option
+@json_option
+def resume(name: str, data: Path, as_json: bool) -> None:
+    """End a pause. A destination that rests by itself, because it fails, is tried at once."""
+    installation = open_installation(data)
+    _print(pausing.resume(installation, name, SystemClock()), desk_of(installation), data, as_json=as_json)
 
 
 @destination.command("set", epilog=example("tabard destination set crm --set url=https://crm.example/v2/hook"))
@@ -223,7 +245,8 @@ def _plain(text: str) -> Any:
 
 
 def _state(instance: DestinationInstance) -> str:
-    return "enabled" if instance.enabled else "disabled"
+    words = ("enabled" if instance.enabled else "disabled", "paused" if instance.paused_at else "")
+    return ", ".join(filter(None, words))
 
 
 def _setting(name: str, field: Field) -> str:
@@ -243,6 +266,7 @@ def _print(instance: DestinationInstance, desk: DestinationDesk, data: Path, *, 
     names = source_names(data)
     shown = document | {
         "enabled": "yes" if instance.enabled else "no",
+        "pausedAt": document["pausedAt"] or "-",
         "settings": _pairs(document["settings"]),
         "subscriptions": ", ".join(f"{each.name} ({each.subscribe})" for each in instance.subscriptions),
         "sources": ", ".join(names.get(each, each) for each in instance.sources) or "all",
@@ -266,6 +290,7 @@ def _document(instance: DestinationInstance, desk: DestinationDesk) -> dict[str,
         "name": instance.name,
         "kind": instance.slug,
         "enabled": instance.enabled,
+        "pausedAt": iso_ms(instance.paused_at) if instance.paused_at else None,
         "settings": desk.shown_settings(instance),
         "subscriptions": [
             {

@@ -8,7 +8,7 @@ from tabard.compose.destinations import registry_of
 from tabard.compose.store import message_reader
 from tabard.delivery.trace import Tracing
 from tabard.delivery.views import DeliveryViews
-from tabard.storage.sqlite.database import is_made
+from tabard.storage.sqlite.database import is_current, is_made
 from tabard.storage.sqlite.delivery import SqliteDeliveryReader
 from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
@@ -48,7 +48,7 @@ class InstallationDeliveries:
 
     def _ask(self, question: Callable[[DeliveryViews], T], nothing: T) -> T:
         installation = self._installation
-        if not (is_made(installation.delivery_db) and is_made(installation.store_db)):
+        if not (is_current(installation.delivery_db, "delivery") and is_made(installation.store_db)):
             return nothing
         with (
             contextlib.closing(SqliteDeliveryReader(installation.delivery_db)) as deliveries,

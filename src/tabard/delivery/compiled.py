@@ -9,7 +9,7 @@ from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.payload import check_settings
 from tabard.destinations.kit.plan import Invalid, Planned, Plans, Subscription, compile_subscription, plan_one
-from tabard.message.traits import parse_instant
+from tabard.message.traits import iso_ms, parse_instant
 from tabard.workspace.types import DestinationInstance
 from tabard.workspace.types import Subscription as Configured
 
@@ -120,6 +120,11 @@ def _compiled(configured: Configured, destination: Destination) -> Subscription:
     except (ValueError, KeyError) as error:
         # The text of a KeyError comes in quotes.
         raise ValueError(f"subscription {configured.name or configured.action!r}: {error.args[0]}") from error
+
+
+def paused_text(paused_at: int) -> str:
+    """What is said of a destination that an operator has paused since then (ms)."""
+    return f"paused by operator since {iso_ms(paused_at)}"
 
 
 def withheld(subscriptions: Iterable[Subscription], message: Mapping[str, Any], trust: int) -> list[Filter]:

@@ -217,11 +217,11 @@ class Consumer:
             self._try_again(entry, now_ms)
 
     def erased(self, unit: Unit, now_ms: int) -> None:
-        """Takes out of a unit what was deleted or suppressed meanwhile (`Item.dead`)."""
+        """Takes out of a unit what was deleted or suppressed meanwhile, or is no longer kept (`Item.dead`)."""
         kept = [index for index, entry in enumerate(unit.entries) if entry.item and not entry.item.dead]
         for index, entry in enumerate(unit.entries):
             if index not in kept:
-                self._end(entry, Term.ERASED)
+                self._end(entry, entry.item.term if entry.item else Term.ERASED)
                 self._free(entry, now_ms)
         unit.planned = [unit.planned[index] for index in kept]
         unit.entries = [unit.entries[index] for index in kept]

@@ -100,7 +100,7 @@ class Deliverer:
         # Thousands of messages are under way at a time: a collection for every 700 new objects walks them all.
         gc.set_threshold(50_000, 20, 100)
         await self.reconfigure()
-        await self.feed.begin(served.seat for outlet in self.outlets.values() for served in outlet.served[:1])
+        await self.feed.begin(outlet.served[0].seat for outlet in self.outlets.values() if outlet.is_open)
         self._tasks = [asyncio.create_task(self._fill()), asyncio.create_task(self._commit_on())]
 
     async def close(self) -> None:
@@ -135,11 +135,11 @@ class Deliverer:
 
     async def _take_up(self, instance: DestinationInstance) -> None:
         outlet = self.outlets.get(instance.id)
-        if outlet and outlet.compiled.version == instance.version:
+        if outlet and (outlet.compiled.version, outlet.paused_at) == (instance.version, instance.paused_at):
             return
         try:
             compiled = self._compile(instance)
-            if outlet and outlet.compiled.options.no_needless_calls != compiled.options.no_needless_calls:
+            if outlet and _begins_anew(outlet.compiled, compiled):
                 await self._remove(instance.id)
                 outlet = None
             if outlet:
@@ -293,7 +293,7 @@ class Deliverer:
         wait_s = POLL_FIRST_S
         while not self._closing:
             try:
-                found = await self.feed.fill()
+                found = await self.feed.fill() if any(outlet.is_open for outlet in self.outlets.values()) else 0
             except Exception as problem:  # noqa: BLE001 - the store may be away for a while; say so and go on
                 logger().error("delivery.feed.failed", problem=str(problem))
                 found, wait_s = 0, 1.0
@@ -366,6 +366,12 @@ class Deliverer:
     async def in_store(self, question: Callable[..., Any], *arguments: Any) -> Any:
         """An answer of delivery store or workspace, asked in their thread."""
         return await asyncio.get_running_loop().run_in_executor(self.deps.store_executor, question, *arguments)
+
+
+def _begins_anew(old: Compiled, new: Compiled) -> bool:
+    """Whether what an outlet holds is of no use under another configuration. A pause holds nothing but the cursor."""
+    is_paused_else = old.instance.paused_at != new.instance.paused_at
+    return is_paused_else or old.options.no_needless_calls != new.options.no_needless_calls
 
 
 def _count(commits: Iterable[Commit]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from tabard.delivery.books import Difference, before_start, check_books, check_range
+from tabard.delivery.compiled import paused_text
 from tabard.delivery.dead_letter import failed_erasures
 from tabard.delivery.deliverer import Deliverer
 from tabard.delivery.erasures import asked_again, following
@@ -74,6 +75,8 @@ def _probe(deliverer: Deliverer, order: Probe) -> dict[str, Any]:
     outlet = deliverer.outlets.get(order.destination)
     if outlet is None:
         raise ValueError(f"there is no destination {order.destination!r} that delivers")
+    if outlet.paused_at:
+        raise ValueError(f"it is {paused_text(outlet.paused_at)}; resume it first")
     outlet.try_now()
     return {"probed": order.destination}
 
@@ -280,13 +283,14 @@ def _outlet_status(outlet: Outlet, now_ms: int) -> dict[str, Any]:
     live = outlet.served[0].consumer
     window, rows = live.holds()
     state = "disabled" if not outlet.compiled.instance.enabled else "paused" if breaker.is_open else "running"
+    why = f"{breaker.why}: {breaker.reason}" if breaker.why else ""
     return {
         "name": outlet.compiled.instance.name,
-        "state": state,
-        "why": f"{breaker.why}: {breaker.reason}" if breaker.why else "",
+        "state": "paused" if outlet.paused_at else state,
+        "why": paused_text(outlet.paused_at) if outlet.paused_at else why,
         "probeAt": breaker.probe_at if breaker.is_open else None,
         "heldUntil": int(pace.held_until_s * 1000) if pace.held_until_s * 1000 > now_ms else None,
-        "lagMs": live.lag_ms(now_ms),
+        "lagMs": outlet.lag_ms(now_ms),
         "inWindow": window,
         "unfinishedRows": rows,
         "underWay": pace.active,

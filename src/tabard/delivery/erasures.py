@@ -54,14 +54,14 @@ class Erasures:
     async def _tell(self, outlet: Outlet) -> None:
         while await self._follow(outlet.compiled):
             continue
-        if not outlet.compiled.instance.enabled:
+        if not outlet.compiled.instance.enabled or not outlet.is_open:
             return
         destination, now_ms = outlet.compiled.instance.id, self._deliverer.now_ms()
         due = await self._deliverer.in_store(
             lambda: self._deliveries.erasures(ErasureState.ASKED, destination, _PAGE, due=now_ms)
         )
         for erasure in due:
-            if self._stop.is_set():
+            if self._stop.is_set() or not outlet.is_open:
                 return
             outcome = await outlet.erase(subjects_of(erasure.people))
             await self._ended(outlet, erasure, outcome)

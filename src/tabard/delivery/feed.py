@@ -25,6 +25,8 @@ RING_MAX = 4_096
 CHUNK = 512
 FRESH_MS = 1_000
 """How long it may be since deletions and suppressions were looked up when a message is sent."""
+KEPT_MS = 60_000
+"""The same of whether its body is still kept."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -101,13 +103,18 @@ class Feed:
         seat.vector.update(nothing_until)
         return self._moved(seat, items)
 
+    async def received_after(self, vector: Vector) -> int:
+        """When the first message that follows a cursor was received (ms), 0 where none does."""
+        following = await self._in_thread(read_merged, self._reader, vector, 1)
+        return following.messages[0].received_at if following.messages else 0
+
     async def load(self, positions: Iterable[int]) -> dict[int, Item]:
         """The messages at these positions that are still kept."""
         found: dict[int, Item] = await self._in_thread(self._load, list(positions))
         return found
 
     async def recheck(self, items: Sequence[Item]) -> bool:
-        """Looks up deletions and suppressions again for items whose look-up is not fresh; whether any is dead now."""
+        """Looks up again what was deleted or is no longer kept, where the look-up is not fresh; whether any was."""
         now_ms = self._clock.now_ms()
         stale = [item for item in items if now_ms - item.checked_at > FRESH_MS]
         if stale:
@@ -121,11 +128,19 @@ class Feed:
         """Looks up all that was asked for until it runs: many requests wait for one turn of the reading thread."""
         self._looking, stale, self._stale = None, self._stale, []
         now_ms = self._clock.now_ms()
-        dead = await self._in_thread(lambda: [self._reader.is_dead(item.stored) for item in stale])
-        for item, is_dead in zip(stale, dead, strict=True):
+        ends = await self._in_thread(lambda: [self._end_of(item, now_ms) for item in stale])
+        for item, end in zip(stale, ends, strict=True):
             item.checked_at = now_ms
-            if is_dead:
-                item.dead, item.term = True, Term.ERASED
+            if end is not None:
+                item.dead, item.term = True, end
+
+    def _end_of(self, item: Item, now_ms: int) -> Term | None:
+        if self._reader.is_dead(item.stored):
+            return Term.ERASED
+        if now_ms - item.checked_at <= KEPT_MS:
+            return None
+        now = self._load([item.stored.position]).get(item.stored.position)
+        return Term.EXPIRED if now is None or now.dead else None
 
     async def call(self, question: Any, *arguments: Any) -> Any:
         """An answer of the reader, asked in its thread: `call(vector_at, moment)` runs `vector_at(reader, moment)`."""

@@ -1,7 +1,7 @@
 """One destination instance being served: its live consumer and its replays, over one pace, breaker and way out.
 
 The edge around `Consumer`: reads, sends, sets timers. Every outlet has tasks and connections of its own, so that a
-dead destination costs the others nothing.
+dead destination costs the others nothing. While an operator has the instance paused it neither reads nor sends.
 """
 
 import asyncio
@@ -74,6 +74,17 @@ class Outlet:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._stands_at = 0
+
+    @property
+    def paused_at(self) -> int:
+        """Since when an operator has it paused (ms), 0 where it is not."""
+        return self.compiled.instance.paused_at
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything may be sent: it is neither paused nor closed."""
+        return not (self._closed or self.paused_at)
 
     @property
     def compiled(self) -> Compiled:
@@ -83,8 +94,11 @@ class Outlet:
     def add(self, served: Served) -> None:
         """Starts to serve a consumer; the live one is added first."""
         self.served.append(served)
-        served.reader = asyncio.create_task(self._read(served))
-        self._start_task(self._load_wanted(served))
+        if self.is_open:
+            served.reader = asyncio.create_task(self._read(served))
+            self._start_task(self._load_wanted(served))
+        elif served.end is None:
+            served.reader = asyncio.create_task(self._stand(served))
 
     async def remove(self, served: Served) -> None:
         """Ends a consumer's reading; what is under way finishes."""
@@ -118,8 +132,13 @@ class Outlet:
 
     def make_room(self) -> None:
         """A commit has taken entries out of the way: reading goes on."""
-        for served in self.served:
-            served.more.set()
+        if self.is_open:
+            for served in self.served:
+                served.more.set()
+
+    def lag_ms(self, now_ms: int) -> int:
+        """The age of the message the live cursor stands at, 0 where it has nothing before it."""
+        return now_ms - self._stands_at if self._stands_at else self.served[0].consumer.lag_ms(now_ms)
 
     async def close(self, grace_s: float) -> None:
         """Ends reading, lets what is under way finish for that long, then breaks it off: a store may be away."""
@@ -180,6 +199,12 @@ class Outlet:
             else:
                 await _wait(served.more, IDLE_S)
 
+    async def _stand(self, served: Served) -> None:
+        """Finds out, while it is paused, which message the cursor stands at."""
+        while not (served.ended or self._stands_at):
+            self._stands_at = await _insisting(partial(self._feed.received_after, served.seat.vector))
+            await _wait(served.more, IDLE_S)
+
     async def _learn(self, needless: Needless, items: Sequence[Item]) -> None:
         unknown = needless.unknown(items)
         if unknown:
@@ -197,7 +222,7 @@ class Outlet:
 
     def pump(self) -> None:
         """Sends all that may go now and sets the timer for what may go later."""
-        if self._closed:
+        if not self.is_open:
             return
         now_ms = self._clock.now_ms()
         for served in self.served:

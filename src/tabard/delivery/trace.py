@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tabard.delivery.compiled import compile_subscriptions, withheld
+from tabard.delivery.compiled import compile_subscriptions, paused_text, withheld
 from tabard.delivery.dead_letter import attempt_json, erasure_json, row_json
 from tabard.delivery.outcome import Verdict
 from tabard.delivery.route import Filter, refusal, route_of, untrusted
@@ -17,7 +17,16 @@ from tabard.destinations.kit.plan import Invalid, plan
 from tabard.destinations.kit.subscription import compile_trigger
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, offset_of, partition_of, position_text
-from tabard.storage.deliveries import Attempt, ConsumerKind, ConsumerState, DeliveryReader, Range, Replay, Term
+from tabard.storage.deliveries import (
+    Attempt,
+    ConsumerKind,
+    ConsumerState,
+    DeliveryReader,
+    Range,
+    Replay,
+    RowState,
+    Term,
+)
 from tabard.storage.interface import MessageReader
 from tabard.workspace.types import DestinationInstance, WorkspaceReader
 
@@ -61,7 +70,9 @@ def trace(message_id: str, tracing: Tracing) -> list[Json]:
 
 def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json | None:
     partition, offset = partition_of(message.position), offset_of(message.position)
-    known = {"destination": state.destination, "name": _name(state, tracing), "kind": state.kind}
+    instance = next((each for each in tracing.workspace.destinations() if each.id == state.destination), None)
+    name = instance.name if instance else _REMOVED
+    known = {"destination": state.destination, "name": name, "kind": state.kind}
     if state.kind is ConsumerKind.REPLAY:
         known["replay"] = state.id
         if not state.start.get(partition, 0) <= offset < state.end.get(partition, 0):
@@ -70,13 +81,22 @@ def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json 
     tries = [attempt_json(each) for each in attempts]
     row = tracing.deliveries.row(state.id, message.position)
     if row is not None:
-        return {**known, "outcome": row.state, "how": "row", **_of_row(row_json(row)), "attempts": tries}
+        waits = row.state is not RowState.DEAD
+        told = {**_of_row(row_json(row)), **(_paused(instance, row.reason) if waits else {})}
+        return {**known, "outcome": row.state, "how": "row", **told, "attempts": tries}
     if offset < state.start.get(partition, 0):
         return {**known, "outcome": "before_start", "how": "cursor", "attempts": tries}
     if offset >= state.offsets.get(partition, 0):
-        outcome = "removed" if known["name"] == _REMOVED else "pending"
-        return {**known, "outcome": outcome, "how": "cursor", "attempts": tries}
+        outcome = "pending" if instance else "removed"
+        return {**known, "outcome": outcome, "how": "cursor", **_paused(instance), "attempts": tries}
     return {**known, **_passed(state, message, attempts, tracing), "attempts": tries}
+
+
+def _paused(instance: DestinationInstance | None, reason: str = "") -> Json:
+    """Why a delivery waits, where its destination is paused besides."""
+    if instance is None or not instance.paused_at:
+        return {}
+    return {"reason": "; ".join(filter(None, (reason, paused_text(instance.paused_at))))}
 
 
 def _erasure(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:
@@ -202,7 +222,3 @@ def _range_json(found: Range) -> Json:
         "lastAnswer": iso_ms(found.last_answer) if found.last_answer else None,
         "counts": found.counts,
     }
-
-
-def _name(state: ConsumerState, tracing: Tracing) -> str:
-    return next((each.name for each in tracing.workspace.destinations() if each.id == state.destination), _REMOVED)

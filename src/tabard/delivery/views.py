@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from tabard.delivery.books import books_of, pending
+from tabard.delivery.compiled import paused_text
 from tabard.delivery.dead_letter import dead_letter, dead_letters
 from tabard.delivery.replay import progress
 from tabard.delivery.route import Filter
@@ -32,11 +33,17 @@ class DeliveryViews:
         `stored = before_start + taken + pending`, and `taken` is the sum of all other terms. `reasons`: why messages
         were filtered. `setbacks`: how often since it began a delivery was parked or died, by cause; what was resent or
         delivered later counts in it. `saved`: of the filtered, those that `no_needless_calls` left out. `erasures`: see
-        `storage.deliveries`. `pendingIsMin`: pending, and so stored, may be more than is shown.
+        `storage.deliveries`. `pendingIsMin`: pending, and so stored, may be more than is shown. `pausedAt`: since when
+        an operator has it paused, None where it is not.
         """
         running = self.status().get("destinations", {})
+        paused = {each.id: each.paused_at for each in self._tracing.workspace.destinations() if each.paused_at}
         return {
-            state.destination: {**self._book(state), **running.get(state.destination, {"state": "stopped"})}
+            state.destination: {
+                **self._book(state),
+                **running.get(state.destination, {"state": "stopped"}),
+                **_pause(paused.get(state.destination, 0)),
+            }
             for state in self._tracing.deliveries.consumers()
             if state.kind is ConsumerKind.LIVE
         }
@@ -129,3 +136,9 @@ class DeliveryViews:
             "saved": reasons.get(f"{Term.FILTERED}:{Filter.UNCHANGED}", 0),
             **self._erasures(state),
         }
+
+
+def _pause(paused_at: int) -> Json:
+    if not paused_at:
+        return {"pausedAt": None}
+    return {"pausedAt": iso_ms(paused_at), "state": "paused", "why": paused_text(paused_at)}

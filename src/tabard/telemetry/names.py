@@ -62,7 +62,7 @@ DELIVERY_METRICS: Final = (
     Metric("tabard_delivery_parked", _G, "Deliveries that wait for another attempt.", ("destination",)),
     Metric("tabard_erasures", _C, "Attempts to have deleted people erased.", ("destination", "outcome")),
     Metric("tabard_delivery_dead", _G, "Dead letters.", ("destination",)),
-    Metric("tabard_delivery_paused", _G, "1 while the breaker of a destination is open.", ("destination",)),
+    Metric("tabard_delivery_paused", _G, "1 while paused, by an operator or its breaker.", ("destination",)),
     Metric("tabard_books_unbalanced", _C, "Self-checks that found books and rows apart.", ("destination",)),
 )
 

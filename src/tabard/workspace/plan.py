@@ -133,6 +133,7 @@ def _destination_change(declared: DestinationDeclared, present: Present, source_
         options=declared.options,
         version=before.version if before else 1,
         created_at=before.created_at if before else present.now_ms,
+        paused_at=before.paused_at if before else 0,
     )
     return Change(what="destination", name=declared.name, before=before, after=after)
 

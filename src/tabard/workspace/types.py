@@ -61,6 +61,7 @@ class DestinationInstance(msgspec.Struct, frozen=True, kw_only=True):
     `options`: delivery options by name (`record`, `no_needless_calls`, `order_patience_s`, `rate_per_s`,
     `batch_size`, …).
     `version` grows by one with each change; versions are kept, so that a trace can recompute a past decision.
+    `paused_at`: since when an operator has it paused (ms), 0 where it is not; no part of any version.
     """
 
     id: str
@@ -74,6 +75,7 @@ class DestinationInstance(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     version: int = 1
     created_at: int = 0
+    paused_at: int = 0
 
 
 class WorkspaceReader(Protocol):

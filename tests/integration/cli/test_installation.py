@@ -298,6 +298,7 @@ FROZEN = {
     "store/003_key_runs.sql": "9517571fceb64da901cbb294a25e9d6624f5047093adefb8e44b81b95ca2515f",
     "store/004_deletions.sql": "c40686a1e5399aa012b2f4604b35c543d793062bc2685bec660d615d59d3e3f0",
     "workspace/001_start.sql": "acff3e9d9fe16b4ee08a528cbfa58a13e3e26b30eb4078921823c9aa76668bf7",
+    "workspace/002_pause.sql": "0901e4970f8ee750cffd6ecb35aa60bb2f9294142d12dfa1b310970793dac9e4",
 }
 
 

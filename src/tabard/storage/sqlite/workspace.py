@@ -8,7 +8,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from tabard.storage.sqlite.database import connect, immediate, migrate, statements
+from tabard.storage.sqlite.database import connect, connect_reader, immediate, migrate, statements
 from tabard.workspace.types import DestinationInstance, Source
 
 _SQL: Final = statements("workspace")
@@ -21,7 +21,8 @@ class SqliteWorkspaceReader:
     """What the roles read (`workspace.types.WorkspaceReader`). One connection; calls from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._db = connect(path, read_only=True)
+        """Raises `DatabaseMissing`, also for a file of an earlier release."""
+        self._db = connect_reader(path, "workspace")
 
     def version(self) -> int:
         """Grows whenever anything changed, in any process. One row read: some microseconds."""
@@ -38,7 +39,8 @@ class SqliteWorkspaceReader:
 
     def destinations(self) -> list[DestinationInstance]:
         """All destination instances that were not removed, oldest first."""
-        return [_destination.decode(body) for (body,) in self._db.execute(_SQL["destinations"])]
+        found = self._db.execute(_SQL["destinations"])
+        return [msgspec.structs.replace(_destination.decode(body), paused_at=paused_at) for body, paused_at in found]
 
     def destination_version(self, destination_id: str, version: int) -> DestinationInstance | None:
         """A destination as it was configured at that version, also after it was removed."""
@@ -88,15 +90,20 @@ class SqliteWorkspace(SqliteWorkspaceReader):
             self._db.execute(_SQL["remove_source"], (source_id,))
 
     def put_destination(self, instance: DestinationInstance, now_ms: int) -> DestinationInstance:
-        """Adds a destination or replaces it by id; returned with its new version. Raises `NameTaken`."""
+        """Adds a destination or replaces it by id; returned with its new version. A pause stays. Raises `NameTaken`."""
         with self.change(), _name_taken(f"destination {instance.name!r}"):
             kept = next((known for known in self.destinations() if known.id == instance.id), None)
-            stored = msgspec.structs.replace(instance, version=kept.version + 1 if kept else 1)
+            stored = msgspec.structs.replace(instance, version=kept.version + 1 if kept else 1, paused_at=0)
             self._db.execute(_SQL["put_destination"], (stored.id, stored.name, stored.created_at, stored.version))
             self._db.execute(
                 _SQL["put_destination_version"], (stored.id, stored.version, now_ms, _encoder.encode(stored))
             )
-        return stored
+        return msgspec.structs.replace(stored, paused_at=kept.paused_at if kept else 0)
+
+    def pause_destination(self, destination_id: str, at_ms: int) -> None:
+        """Pauses a destination from that time on; one that is paused stays so since it was. 0 ends a pause."""
+        with self.change():
+            self._db.execute(_SQL["pause_destination"], (at_ms, destination_id))
 
     def remove_destination(self, destination_id: str, now_ms: int) -> None:
         """Takes a destination out of use; its versions stay for traces of the past."""

@@ -29,7 +29,7 @@ ON CONFLICT (write_key) DO UPDATE SET state = excluded.state
 DELETE FROM source WHERE id = ?
 
 -- name: destinations
-SELECT destination_version.body
+SELECT destination_version.body, destination.paused_at
 FROM destination
 JOIN destination_version
   ON destination_version.destination_id = destination.id AND destination_version.version = destination.version
@@ -45,6 +45,9 @@ ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version
 
 -- name: put_destination_version
 INSERT INTO destination_version (destination_id, version, changed_at, body) VALUES (?, ?, ?, ?)
+
+-- name: pause_destination
+UPDATE destination SET paused_at = iif(?1 = 0 OR paused_at = 0, ?1, paused_at) WHERE id = ?2
 
 -- name: remove_destination
 UPDATE destination SET removed_at = ? WHERE id = ?
