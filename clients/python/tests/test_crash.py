@@ -56,7 +56,8 @@ class Program:
             self.process.wait()
         with self._out as out:
             out.seek(0)
-            return out.read().decode().splitlines()
+            # The kernel may cut the last line where a page ends, when the kill comes in the midst of the write.
+            return [line[:-1] for line in out.read().decode().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def run(recorder: Recorder, code: str, **environment: str) -> list[str]:

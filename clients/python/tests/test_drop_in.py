@@ -62,7 +62,7 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("identify", ("u1", None, None), {"timestamp": datetime(2020, 1, 2, 3, 4, 5)}),  # noqa: DTZ001 - a naive time
     ("track", ("u1", "Order", {"total": 9.5}), {}),
     ("track", (4, "Order"), {"message_id": "my-own-id"}),
-    ("track", (), {"user_id": 1.5, "event": "Order", "integrations": {"All": False, "Mixpanel": True}}),
+    ("track", (), {"user_id": 15, "event": "Order", "integrations": {"All": False, "Mixpanel": True}}),
     ("track", (), {"anonymous_id": "anon", "event": "Order", "context": {"page": {"url": "https://x"}}}),
     ("page", ("u1", "Docs", "Index", {"url": "https://x"}), {}),
     ("page", (), {"anonymous_id": "anon"}),

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any, cast
 from uuid import UUID
 
@@ -177,6 +178,12 @@ def test_an_id_is_the_value_of_what_stands_for_it(client: Client, given: Any, se
     assert ids(client.track(given, "a").message) == (sent, None)
 
 
+@pytest.mark.parametrize("given", [1.5, 1e300, Decimal("1.5"), math.inf, Fraction(1, 2), 1j])
+def test_a_number_that_is_no_whole_one_is_no_id_as_at_the_collector(client: Client, given: Any) -> None:
+    assert not client.track(given, "a").success
+    assert ids(client.track(cast("Any", Fraction(4, 2)), "a").message) == ("2", None)
+
+
 def test_an_object_without_a_text_of_its_own_is_no_id(client: Client) -> None:
     receipt = client.track(cast("Any", object()), "a")
     assert not receipt.success
@@ -185,6 +192,7 @@ def test_an_object_without_a_text_of_its_own_is_no_id(client: Client) -> None:
 def test_binding_what_is_no_id_raises_nothing_and_binds_nobody(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with bind(user_id={"id": 1}, anonymous_id=True):
-        assert not client.track(event="a").success
+    for number in (True, 1.5, Decimal("sNaN")):
+        with bind(user_id={"id": 1}, anonymous_id=number):
+            assert not client.track(event="a").success
     assert "an id must be text or a number, not dict" in caplog.text

@@ -1,5 +1,6 @@
 """A call's arguments as the message the wire wants. Pure: time and new ids are handed in."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -82,8 +83,11 @@ def _is_lead(traits: object) -> bool:
 
 
 def _id(message: Mapping[str, object], key: str) -> str | None:
+    given = message[key]
+    if key == "messageId" and isinstance(given, float) and math.isfinite(given):
+        given = repr(given).removesuffix(".0")  # the name of a call may be any number
     try:
-        value = as_id(message[key])
+        value = as_id(given)
     except TypeError as error:
         raise InvalidCallError(f"{key}: {error}") from error
     if key == "messageId" and value is not None and len(value) > MESSAGE_ID_CHARS_MAX:
