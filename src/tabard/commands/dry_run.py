@@ -1,5 +1,6 @@
 """`tabard resolve FILE`: who is who in an export, without an installation."""
 
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -22,13 +23,13 @@ def dry_run(file: Path, options: dict[str, Any]) -> None:
     """Prints the profiles and groups of the file's lines: JSON with --json, else a line a profile."""
     rules = rules_of(load(flags=_limits(options)))
     with tempfile.TemporaryDirectory(prefix="tabard-resolve-") as folder:
-        store = SqliteStore(Path(folder) / "store.db", _SECRET, rules)
-        try:
-            found = resolved(_noting_untimed(_lines(file)), store, rules)
-        except LineUnreadable as problem:
-            raise CommandFailed("line_unreadable", str(problem), EXIT_USAGE) from problem
-        finally:
-            store.close()
+        lines = _Lines()
+        with contextlib.closing(SqliteStore(Path(folder) / "store.db", _SECRET, rules)) as store:
+            try:
+                found = resolved(_noting_untimed(lines.of(file)), store, rules)
+            except LineUnreadable as problem:
+                # Lines are read one by one: the one at fault is the last that was read.
+                raise CommandFailed("line_unreadable", f"line {lines.number}: {problem}", EXIT_USAGE) from problem
     if options["log_json"]:
         print_json(found)
         return
@@ -58,19 +59,24 @@ def _noting_untimed(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]
         print_notes([f"{untimed} lines have no time and count as of time 0; see `tabard resolve --help`"])
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    if str(file) == "-":
-        yield from _decoded(sys.stdin.buffer)
-        return
-    with file.open("rb") as lines:
-        yield from _decoded(lines)
+class _Lines:
+    """The lines of a file that are not blank, as JSON objects; `number` is that of the one read last."""
 
+    number = 0
 
-def _decoded(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            yield msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.MsgspecError as problem:
-            raise LineUnreadable(f"line {number} is no JSON object: {problem}") from problem
+    def of(self, file: Path) -> Iterator[dict[str, Any]]:
+        """From standard input where the file is `-`. Raises `LineUnreadable`."""
+        if str(file) == "-":
+            yield from self._decoded(sys.stdin.buffer)
+            return
+        with file.open("rb") as lines:
+            yield from self._decoded(lines)
+
+    def _decoded(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        for self.number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield msgspec.json.decode(line, type=dict[str, Any])
+            except msgspec.MsgspecError as problem:
+                raise LineUnreadable(f"it is no JSON object ({problem}); write one call a line") from problem

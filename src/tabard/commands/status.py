@@ -126,7 +126,11 @@ def _advice(source: dict[str, Any]) -> Iterator[str]:
     """What the source does that costs calls or makes traits hard to use."""
     advice = source["advice"]
     if advice.get("identifiesEachPage"):
-        yield "it identifies on each page view, mostly without a change; identify when something changed"
+        yield (
+            f"it identifies on each page view: {advice['identifies']} identify calls (this is said from "
+            f"{advice['identifiesMin']} on) to {advice['pages']} page calls, {advice['unchanged']} of them without a "
+            "change; identify when something changed"
+        )
     if advice.get("twoSpellings"):
         yield f"traits in two spellings: {', '.join(advice['twoSpellings'])}"
     if advice.get("wrongTypes"):

@@ -53,6 +53,8 @@ _UNREADABLE: Final = (
     SettingsInvalid,
     msgspec.DecodeError,
 )
+_FIXES: Final = {"rules_changed": "tabard rebuild"}
+"""What one command mends, by the code of the warning."""
 _MEND: Final = "restore a backup (`tabard restore`); docs/operations.md says more"
 
 
@@ -198,7 +200,7 @@ def _of_status(document: dict[str, Any]) -> Iterator[Finding]:
             check=warning["code"],
             ok=False,
             seen=warning["message"],
-            fix="tabard status; docs/operations.md says what helps",
+            fix=_FIXES.get(warning["code"], "tabard status; docs/operations.md says what helps"),
         )
     if not warnings:
         roles = ", ".join(role["name"] for role in document["roles"])

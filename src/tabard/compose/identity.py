@@ -50,6 +50,14 @@ class StoreIdentity:
         """A group's traits."""
         return Search(self._profiles).group(group_id)
 
+    def group_timeline(self, group_id: str, limit: int, before: int | None = None) -> list[StoredMessage]:
+        """The calls that name a group, the latest resolved first, behind the position `before`."""
+        return Search(self._profiles).timeline(group_id, limit, before)
+
+    def group_positions(self, group_id: str, limit: int, after: int | None = None) -> list[int]:
+        """The positions of these calls, oldest first, behind the position `after`; the latest `limit`."""
+        return Search(self._profiles).positions(group_id, limit, after)
+
     def members(self, group_id: str, limit: int, after: int | None = None) -> tuple[list[str], int | None]:
         """Who is in a group, and where to go on (None at the end)."""
         return Search(self._profiles).members(group_id, limit, after)

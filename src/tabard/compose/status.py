@@ -11,14 +11,15 @@ from tabard.compose.destinations import registry_of
 from tabard.compose.quarantine import InstallationQuarantine
 from tabard.compose.role_status import SupervisedRole, running_roles, supervised_roles
 from tabard.compose.running import running_role, running_settings
-from tabard.compose.store import message_reader
+from tabard.compose.store import message_reader, rules_of
 from tabard.delivery.addresses import REFUSED, refused_host
 from tabard.log.disk import disk
 from tabard.log.drivers.sqlite import SqliteLogReader
+from tabard.settings import Settings
 from tabard.storage.interface import SourceAdvice, SourceBooks
 from tabard.storage.sqlite.database import is_made
 from tabard.storage.sqlite.installation import Installation
-from tabard.storage.sqlite.store_usage import SqliteUsageReader
+from tabard.storage.sqlite.store_usage import IDENTIFIES_MIN, SqliteUsageReader
 from tabard.storage.sqlite.workspace import SqliteWorkspaceReader
 
 Json = dict[str, Any]
@@ -28,15 +29,19 @@ LAG_WARNED: Final = 10_000
 """Messages behind which the resolver is warned about."""
 DELIVERY_LAG_WARNED_MS: Final = 600_000
 """Age of the message a destination's cursor stands at, above which the destination is warned about."""
+_RULES_CHANGED: Final = (
+    "blocked_values or max_traits are not those by which the stored messages were read: profiles follow them only "
+    "after `tabard rebuild`"
+)
 
 
 def status(installation: Installation, now_ms: int) -> Json:
     """The document of `tabard status` and `GET /api/status`."""
     roles = _roles(installation)
-    store = _store(installation)
+    settings = running_settings(installation)
+    store = _store(installation, settings)
     log = _log(installation, store.resolved)
     destinations = _destinations(installation)
-    settings = running_settings(installation)
     space = disk(installation.data, settings.disk_floor_bytes)
     document: Json = {
         "at": now_ms,
@@ -53,6 +58,7 @@ def status(installation: Installation, now_ms: int) -> Json:
     refused = {} if settings.egress_private else _refused_hosts(installation)
     warnings = [
         *_warnings(document, below_floor=space.below_floor, refused=refused),
+        *([_warning("rules_changed", "", _RULES_CHANGED)] if store.is_outdated else []),
         *(_warning("plugin_broken", "", each) for each in broken),
     ]
     return {**document, "warnings": warnings}
@@ -87,9 +93,10 @@ class _Store(msgspec.Struct, frozen=True):
     resolved: dict[int, int] = {}
     books: list[SourceBooks] = []
     advice: list[SourceAdvice] = []
+    is_outdated: bool = False
 
 
-def _store(installation: Installation) -> _Store:
+def _store(installation: Installation, settings: Settings) -> _Store:
     """Positions and books of one moment: read again where a commit came between."""
     if not is_made(installation.store_db):
         return _Store()
@@ -98,7 +105,8 @@ def _store(installation: Installation) -> _Store:
         contextlib.closing(SqliteUsageReader(installation.store_db)) as usage,
     ):
         for _ in range(READS_MAX):
-            found = _Store(messages.resolved(), usage.books(), usage.advice())
+            is_outdated = messages.is_outdated(rules_of(settings))
+            found = _Store(messages.resolved(), usage.books(), usage.advice(), is_outdated)
             if found.resolved == messages.resolved():
                 break
         return found
@@ -145,7 +153,7 @@ def _plain(struct: msgspec.Struct) -> Json:
 
 def _advice(advice: SourceAdvice) -> Json:
     share = round(advice.unchanged / advice.identifies, 3) if advice.identifies else None
-    return {**_plain(advice), "unchangedShare": share}
+    return {**_plain(advice), "unchangedShare": share, "identifiesMin": IDENTIFIES_MIN}
 
 
 def _books(log: Json, store: _Store) -> Json:

@@ -1,13 +1,15 @@
 """Controls: deletions, suppressions and cuts as facts with times, compared with the times of other facts (§3.2)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from tabard.identity.identifiers import named, parsed, usable
 from tabard.message.traits import parse_instant
 from tabard.message.types import CONTROL, Message, Trust
+
+T = TypeVar("T")
 
 EVERYTHING: Final = "*"
 """The other end of a cut that severs an identifier from all others."""
@@ -83,21 +85,42 @@ def object_key(typed: dict[str, Any], value: Any, blocked: frozenset[str]) -> st
     return text if kind in (None, "1") else f"{kind}/{text}"
 
 
+_FORMS: Final = {
+    "delete": '{"type": "delete", "ids": ["user:u1"]}',
+    "suppress": '{"type": "suppress", "ids": ["user:u1"]}',
+    "unsuppress": '{"type": "unsuppress", "ids": ["user:u1"]}',
+    "cut": '{"type": "cut", "a": "user:u1", "b": "anon:a1"}',
+    "uncut": '{"type": "uncut", "a": "user:u1", "b": "anon:a1"}',
+}
+"""The controls that name identifiers, and how each is written."""
+
+
 def _stated(body: dict[str, Any]) -> tuple[Control, ...]:
     kind = body.get("type")
-    try:
-        if kind in ("delete", "suppress", "unsuppress"):
-            return (Control(kind, tuple(dict.fromkeys(parsed(str(one)) for one in body["ids"]))),)
-        if kind in ("cut", "uncut"):
-            ends = tuple(EVERYTHING if body[end] == EVERYTHING else parsed(str(body[end])) for end in ("a", "b"))
-            until = _until(body) if kind == "cut" else None
-            # An identifier has no link with itself that could be cut.
-            return (Control(kind, ends, until),) if ends[0] != ends[1] else ()
-    except (KeyError, TypeError, ValueError) as problem:
-        raise ControlUnreadable(f"{kind}: {problem}") from problem
     if kind == "ungroup":
         return ()
-    raise ControlUnreadable(f"there is no control {kind!r}")
+    if not isinstance(kind, str) or kind not in _FORMS:
+        raise ControlUnreadable(f"there is no control {kind!r}; there are {', '.join([*_FORMS, 'ungroup'])}")
+    try:
+        if kind not in ("cut", "uncut"):
+            ids = _named(body, kind, "ids", list)
+            return (Control(kind, tuple(dict.fromkeys(parsed(str(one)) for one in ids))),)
+        ends = [_named(body, kind, end, str) for end in ("a", "b")]
+        pair = tuple(EVERYTHING if end == EVERYTHING else parsed(end) for end in ends)
+        until = _until(body) if kind == "cut" else None
+        # An identifier has no link with itself that could be cut.
+        return (Control(kind, pair, until),) if pair[0] != pair[1] else ()
+    except ValueError as problem:
+        raise ControlUnreadable(f"{kind}: {problem}") from problem
+
+
+def _named(body: dict[str, Any], kind: str, field: str, wanted: type[T]) -> T:
+    """What a control names in a field."""
+    value = body.get(field)
+    if not isinstance(value, wanted):
+        missing = "it names no" if value is None else f"{value!r} cannot be its"
+        raise ValueError(f"{missing} `{field}`; write it as {_FORMS[kind]}")  # noqa: TRY004 (a value of a document)
+    return value
 
 
 def _until(body: dict[str, Any]) -> int | None:
@@ -105,7 +128,7 @@ def _until(body: dict[str, Any]) -> int | None:
         return None
     until = parse_instant(body["until"])
     if until is None:
-        raise ControlUnreadable("cut: `until` is no time")
+        raise ValueError(f"`until` {body['until']!r} is no time; write ISO 8601, such as 2026-01-31T12:00:00Z")
     return until
 
 

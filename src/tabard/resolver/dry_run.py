@@ -24,12 +24,12 @@ _IDS: Final = {
     "messageId": message_id_text,
 }
 
-CONTROL_FORMS: Final = frozenset({"delete", "suppress", "unsuppress", "cut", "uncut", "ungroup"})
+CONTROL_FORMS: Final = ("delete", "suppress", "unsuppress", "cut", "uncut", "ungroup")
 """The control forms of spec/identity/examples.json, accepted beside wire calls."""
 
 
 class LineUnreadable(ValueError):
-    """A line that is no call and no control; the text names the line and the fix."""
+    """A line that is no call and no control; the text names what is wrong with it, and the fix."""
 
 
 class DryRunStore(StoreWriter, Protocol):
@@ -64,7 +64,7 @@ def resolved_lines(lines: Iterable[dict[str, Any]], rules: Rules, first: int = 0
             message = normalize(record_of(line, at), skew_correction=True)
             yield resolved_as(message, at, rules)
         except (Unprocessable, ControlUnreadable) as problem:
-            raise LineUnreadable(f"line {at + 1}: {problem}") from problem
+            raise LineUnreadable(str(problem)) from problem
 
 
 def record_of(line: dict[str, Any], number: int) -> Record:
@@ -75,8 +75,9 @@ def record_of(line: dict[str, Any], number: int) -> Record:
     """
     kind = line.get("type")
     body = {key: value if key not in _IDS or _is_sound(key, value) else None for key, value in line.items()}
-    if kind not in CALL_TYPES and kind not in CONTROL_FORMS:
-        raise LineUnreadable(f"line {number + 1}: type {kind!r} is no call and no control; see `tabard resolve --help`")
+    if kind not in (*CALL_TYPES, *CONTROL_FORMS):
+        known = ", ".join((*CALL_TYPES, *CONTROL_FORMS))
+        raise LineUnreadable(f"type {kind!r} is no call and no control; there are {known}")
     times = [parse_instant(line.get(field)) or 0 for field in TIMES]
     received = times[0] or max(times)
     return Record(

@@ -73,6 +73,14 @@ class IdentityReader(Protocol):
         """A group's traits."""
         ...
 
+    def group_timeline(self, group_id: str, limit: int, before: int | None = None) -> list[StoredMessage]:
+        """The calls that name a group, the latest resolved first, below the position `before`."""
+        ...
+
+    def group_positions(self, group_id: str, limit: int, after: int | None = None) -> list[int]:
+        """The positions of these calls, oldest first, behind the position `after`; the latest `limit`."""
+        ...
+
     def members(self, group_id: str, limit: int, after: int | None = None) -> tuple[list[str], int | None]:
         """Who is in a group, by canonical identifier, and where to go on (None at the end)."""
         ...

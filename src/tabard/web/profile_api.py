@@ -1,8 +1,7 @@
 """The Segment-compatible Profile API (wire.md §6.1): same paths, parameters, shapes and status codes."""
 
 import base64
-from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from starlette.requests import Request
@@ -11,25 +10,33 @@ from starlette.responses import JSONResponse, Response
 from tabard.identity.identifiers import anonymous, named
 from tabard.message.shown import message_document
 from tabard.message.traits import canonical_trait, iso_ms
-from tabard.message.types import StoredMessage, offset_of, partition_of
+from tabard.message.types import StoredMessage
 from tabard.storage.interface import Group, Profile, TraitWrite
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.errors import Refused
 from tabard.web.pages.shown import LIMIT_MAX, instant_of, number_of
+from tabard.web.profile_subject import (
+    ID_PREFIX,
+    Subject,
+    account,
+    event,
+    external_id,
+    filtered,
+    first_mentions,
+    latest,
+    moment,
+    newest_first,
+    oldest_first,
+    user,
+)
 
-_TYPES: Final = {"user": "user_id", "email": "email", "anon": "anonymous_id"}
 _READ_AS: Final[dict[str, Callable[[str], str | None]]] = {
     "user_id": named,
     "email": lambda value: f"email:{value.strip().lower()}",
     "anonymous_id": anonymous,
 }
-_ID_PREFIX: Final = "use_"
 _LIMITS: Final = {"traits": 10, "external_ids": 25, "events": 10, "metadata": 1, "links": 20}
-_MESSAGES_LOOKED_AT_MAX: Final = 10_000
-_POSITIONS_LOOKED_AT_MAX: Final = 100_000
-_FIRSTS_LOOKED_AT_MAX: Final = 1000
-_CHUNK: Final = 200
 
 
 class ProfileApiRefused(Exception):
@@ -75,7 +82,7 @@ def _profile(request: Request) -> Profile:
     external_id = request.path_params["external_id"]
     kind, colon, value = external_id.partition(":")
     if not colon:
-        profile = profiles.profile_by_id(external_id.removeprefix(_ID_PREFIX))
+        profile = profiles.profile_by_id(external_id.removeprefix(ID_PREFIX))
     elif kind in _READ_AS:
         identifier = _READ_AS[kind](value)
         profile = profiles.profile(identifier) if identifier else None
@@ -94,6 +101,13 @@ def _account(request: Request) -> Group:
     if group is None:
         raise ProfileApiRefused(404, "not_found", "Account not found.")
     return group
+
+
+def _subject(request: Request) -> Subject:
+    readers = _deps(request).readers()
+    if request.path_params["collection"] == "accounts":
+        return account(_account(request), readers)
+    return user(_profile(request), readers)
 
 
 def _traits(request: Request) -> Json:
@@ -128,12 +142,12 @@ def _traits_page(request: Request, traits: Json) -> Json:
 
 
 def _external_ids(request: Request) -> Json:
-    profile = _profile(request)
+    subject = _subject(request)
     include = _names(request, "include")
-    firsts, part = _first_mentions(request, profile)
+    firsts, part = first_mentions(subject)
     data = []
-    for identifier in profile.identifiers:
-        shown, first = _external_id(identifier), firsts.get(identifier)
+    for identifier in subject.identifiers:
+        shown, first = external_id(identifier), firsts.get(identifier)
         if include and shown["type"] not in include:
             continue
         data.append(
@@ -148,88 +162,19 @@ def _external_ids(request: Request) -> Json:
     return {"data": rows} | cursor | part
 
 
-def _first_mentions(request: Request, profile: Profile) -> tuple[dict[str, StoredMessage], Json]:
-    """Identifier → the earliest message that carries it; none, and what was looked at, where there are too many."""
-    firsts: dict[str, StoredMessage] = {}
-    known, part = _latest(request, profile)
-    for message in [] if part else sorted(known, key=_moment, reverse=True):
-        body = message_document(message)["message"] or {}
-        email = (body.get("traits") or {}).get("email")
-        mentioned = (named(body.get("userId")), anonymous(body.get("anonymousId")), named(email))
-        firsts |= {identifier: message for identifier in mentioned if identifier}
-    return firsts, part
-
-
-def _moment(message: StoredMessage) -> tuple[int, str]:
-    """When it happened: the order of facts, whatever order they arrived in."""
-    return message.timestamp, message.message_id
-
-
-def _latest(request: Request, profile: Profile) -> tuple[list[StoredMessage], Json]:
-    """The profile's messages, newest first; of more than 1,000 the latest, and that these are not all."""
-    known = list(islice(_messages(request, profile), _FIRSTS_LOOKED_AT_MAX + 1))
-    if len(known) <= _FIRSTS_LOOKED_AT_MAX:
-        return known, {}
-    return known[:-1], {"truncated": True, "from": iso_ms(known[-2].timestamp)}
-
-
-def _messages(request: Request, profile: Profile, before: int | None = None) -> Iterator[StoredMessage]:
-    """The profile's messages, newest first, read as they are asked for."""
-    profiles = _deps(request).readers().profiles
-    while True:
-        found = list(profiles.timeline(profile.canonical, _CHUNK, before))
-        yield from found
-        if len(found) < _CHUNK:
-            return
-        before = found[-1].position
-
-
 def _events(request: Request) -> Json:
-    profile = _profile(request)
+    subject = _subject(request)
     wanted = _event_filter(request)
     limit = _limit(request)
     if request.query_params.get("sort", "desc") not in ("asc", "desc"):
         raise ProfileApiRefused(400, "validation_error", "sort is asc or desc")
     part: Json = {}
     if request.query_params.get("sort") == "asc":
-        messages, part = _oldest_first(request, profile)
+        messages, part = oldest_first(subject, _deps(request).readers().messages, _place(request))
     else:
-        messages = _messages(request, profile, _place(request))
-    found, following = _filtered(messages, wanted, limit)
-    return {"data": [_event(message, profile) for message in found]} | _cursor(request, following) | part
-
-
-def _filtered(
-    messages: Iterator[StoredMessage], wanted: Callable[[StoredMessage], bool], limit: int
-) -> tuple[list[StoredMessage], int | None]:
-    """At most `limit` wanted ones of the first 10,000, and the position to go on behind, None at the end."""
-    found: list[StoredMessage] = []
-    last = None
-    for looked_at, message in enumerate(messages):
-        if looked_at == _MESSAGES_LOOKED_AT_MAX:
-            return found, last
-        last = message.position
-        if wanted(message):
-            if len(found) == limit:
-                return found, found[-1].position
-            found.append(message)
-    return found, None
-
-
-def _oldest_first(request: Request, profile: Profile) -> tuple[Iterator[StoredMessage], Json]:
-    """The profile's messages behind the cursor, oldest first; of more than 100,000 the latest, and that it is so."""
-    readers = _deps(request).readers()
-    positions = readers.profiles.positions(profile.canonical, _POSITIONS_LOOKED_AT_MAX + 1, _place(request))
-    kept = positions[-_POSITIONS_LOOKED_AT_MAX:]
-    messages = (
-        message
-        for position in kept
-        for message in readers.messages.read(partition_of(position), offset_of(position), 1)
-    )
-    if len(kept) == len(positions):
-        return messages, {}
-    first = next(messages)
-    return chain((first,), messages), {"truncated": True, "from": iso_ms(first.timestamp)}
+        messages = newest_first(subject, _place(request))
+    found, following = filtered(messages, wanted, limit)
+    return {"data": [event(message, subject) for message in found]} | _cursor(request, following) | part
 
 
 def _event_filter(request: Request) -> Callable[[StoredMessage], bool]:
@@ -248,41 +193,37 @@ def _event_filter(request: Request) -> Callable[[StoredMessage], bool]:
     return wanted
 
 
-def _event(message: StoredMessage, profile: Profile) -> Json:
-    body = message_document(message)["message"] or {}
-    return {
-        "external_ids": [_external_id(identifier) for identifier in profile.identifiers],
-        "context": body.get("context", {}),
-        "type": message.type,
-        "message_id": message.message_id,
-        "source_id": message.source,
-        "timestamp": iso_ms(message.timestamp),
-        "properties": body.get("properties", body.get("traits", {})),
-        "event": body.get("event"),
-        "related": {"users": [{"id": f"{_ID_PREFIX}{profile.profile_id}"}]},
-    }
-
-
-def _external_id(identifier: str) -> Json:
-    kind, _, value = identifier.partition(":")
-    return {"collection": "users", "type": _TYPES[kind], "id": value, "encoding": "none"}
-
-
 def _metadata(request: Request) -> Json:
     profile = _profile(request)
-    metadata: Json = {
+    metadata = {
         "created_at": iso_ms(profile.first_seen),
         "updated_at": iso_ms(profile.last_seen),
         "expires_at": None,
     }
     if _is_verbose(request):
-        known, part = _latest(request, profile)
-        first = min(known, key=_moment) if known and not part else None
-        for name, message in (("first", first), ("last", max(known, key=_moment, default=None))):
-            metadata[f"{name}_message_id"] = message.message_id if message else None
-            metadata[f"{name}_source_id"] = message.source if message else None
-        metadata |= part
+        metadata |= _ends(*latest(user(profile, _deps(request).readers())))
     return {"metadata": metadata}
+
+
+def _account_metadata(request: Request) -> Json:
+    known, part = latest(_subject(request))
+    times = [message.timestamp for message in known]
+    metadata: Json = {
+        "created_at": iso_ms(min(times)) if times and not part else None,
+        "updated_at": iso_ms(max(times)) if times else None,
+        "expires_at": None,
+    }
+    return {"metadata": metadata | (_ends(known, part) if _is_verbose(request) else part)}
+
+
+def _ends(known: list[StoredMessage], part: Json) -> Json:
+    """The first message, where all are known, and the last."""
+    first = min(known, key=moment, default=None) if not part else None
+    ends: Json = {}
+    for name, message in (("first", first), ("last", max(known, key=moment, default=None))):
+        ends[f"{name}_message_id"] = message.message_id if message else None
+        ends[f"{name}_source_id"] = message.source if message else None
+    return ends | part
 
 
 def _links(request: Request) -> Json:
@@ -299,7 +240,7 @@ def _account_links(request: Request) -> Json:
     group = _account(request)
     members = _deps(request).readers().identity.members
     found, following = members(group.group_id, _limit(request), _place(request))
-    linked = [{"to_collection": "users", "external_ids": [_external_id(one)]} for one in found]
+    linked = [{"to_collection": "users", "external_ids": [external_id(one)]} for one in found]
     return {"data": linked} | _cursor(request, following)
 
 
@@ -310,6 +251,9 @@ _PARTS: Final[dict[tuple[str, str], Callable[[Request], Json]]] = {
     ("users", "metadata"): _metadata,
     ("users", "links"): _links,
     ("accounts", "traits"): _account_traits,
+    ("accounts", "external_ids"): _external_ids,
+    ("accounts", "events"): _events,
+    ("accounts", "metadata"): _account_metadata,
     ("accounts", "links"): _account_links,
 }
 

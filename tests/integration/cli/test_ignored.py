@@ -64,3 +64,24 @@ def test_the_status_counts_it_a_source(tabard: Installation) -> None:
     assert "ignored, since it may not state them: 1 controls, 1 aliases, 1 claims of an e-mail" in text(
         tabard.data, "status"
     )
+
+
+def test_the_status_says_from_how_many_calls_on_it_advises_on_identifying_on_each_page_view(
+    tabard: Installation,
+) -> None:
+    calls = [{"type": kind, "userId": "u9"} for kind in ("identify", "page") for _ in range(19)]
+    tabard.send("/v1/batch", {"batch": calls})
+    advice = eventually(lambda: advised(tabard, 19))
+    assert (advice["identifies"], advice["identifiesEachPage"], advice["identifiesMin"]) == (19, False, 20)
+    assert "identifies on each page view" not in text(tabard.data, "status")
+    tabard.send("/v1/identify", {"userId": "u9"})
+    assert eventually(lambda: advised(tabard, 20))["identifiesEachPage"]
+    assert "20 identify calls (this is said from 20 on) to 19 page calls, 20 of them without a change" in text(
+        tabard.data, "status"
+    )
+
+
+def advised(installation: Installation, identifies: int) -> dict[str, Any]:
+    (source,) = (each for each in document(installation, "status")["sources"] if each["name"] == "default")
+    advice: dict[str, Any] = source["advice"]
+    return advice if advice.get("identifies") == identifies else {}

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -92,3 +93,38 @@ def test_a_state_hash_says_how_many_records_of_the_log_it_is_without(tmp_path: P
     said = CliRunner().invoke(main, ["state-hash", "--data", str(data), "--json"])
     assert msgspec.json.decode(said.stdout) == {"stateHash": whole.digest, "unresolved": 3}
     assert "3 records of the log are not resolved" in said.stderr
+
+
+def test_changed_rules_are_named_by_status_doctor_and_the_log_until_a_rebuild(tmp_path: Path) -> None:
+    data, log = tmp_path / "data", tmp_path / "data.log"
+    with running(data) as tabard:
+        send(tabard)
+        assert warned(tabard) == []
+    assert "resolver.rules.changed" not in log.read_text("utf-8")
+    for setting in ("TABARD_BLOCKED_VALUES", "TABARD_MAX_TRAITS"):
+        log.write_text("", "utf-8")
+        with running(data, environ={setting: "7"}) as tabard:
+            assert eventually(lambda: "resolver.rules.changed" in log.read_text("utf-8"))
+            line = next(line for line in log.read_text("utf-8").splitlines() if "resolver.rules.changed" in line)
+            assert "tabard rebuild" in line
+            assert "rules_changed" in {each["code"] for each in tabard.get("/api/status")["warnings"]}
+            (message,) = warned(tabard)
+            assert "`tabard rebuild`" in message
+            finding = next(each for each in findings(tabard) if each["check"] == "rules_changed")
+            assert (finding["ok"], finding["fix"]) == (False, "tabard rebuild")
+            tabard.tabard("rebuild")
+            assert warned(tabard) == []
+            assert not [each for each in findings(tabard) if each["check"] == "rules_changed"]
+
+
+def warned(tabard: Installation) -> list[str]:
+    document = tabard.tabard("status")
+    assert isinstance(document, dict)
+    return [each["message"] for each in document["warnings"] if each["code"] == "rules_changed"]
+
+
+def findings(tabard: Installation) -> list[dict[str, Any]]:
+    document = tabard.tabard("doctor")
+    assert isinstance(document, dict)
+    found: list[dict[str, Any]] = document["findings"]
+    return found

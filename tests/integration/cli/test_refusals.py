@@ -38,6 +38,34 @@ def refusal(answer: tuple[int, Any]) -> str:
     return str(document["error"]["message"])
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (
+            {"type": "cut", "a": "user:x"},
+            'it names no `b`; write it as {"type": "cut", "a": "user:u1", "b": "anon:a1"}',
+        ),
+        ({"type": "cut", "a": 5, "b": "user:x"}, "5 cannot be its `a`; write it as"),
+        ({"type": "cut", "a": "user:y", "b": "user:x", "until": "soon"}, "`until` 'soon' is no time; write ISO 8601"),
+        ({"type": "delete"}, 'it names no `ids`; write it as {"type": "delete", "ids": ["user:u1"]}'),
+        ({"type": "delete", "ids": "user:x"}, "'user:x' cannot be its `ids`; write it as"),
+        ({"type": "suppress", "ids": ["x"]}, "'x' is no identifier; write user:ID"),
+        ({"type": []}, "type [] is no call and no control; there are identify, track"),
+        ([], "it is no JSON object"),
+    ],
+)
+def test_a_line_that_cannot_be_resolved_is_named_by_its_place_in_the_file_with_the_fix(
+    tmp_path: Path, line: Any, says: str
+) -> None:
+    file = tmp_path / "export.jsonl"
+    file.write_text(f'\n{{"type": "page", "anonymousId": "a"}}\n\n{json.dumps(line)}\n')
+    result = CliRunner().invoke(main, ["resolve", str(file), "--json"])
+    error = json.loads(result.stdout)["error"]
+    assert (result.exit_code, error["code"]) == (2, "line_unreadable")
+    assert error["message"].startswith("line 4: ")
+    assert says in error["message"]
+
+
 def test_an_identifier_is_not_cut_from_itself_in_whatever_spelling(run: Run) -> None:
     assert "no link with itself" in refusal(run("profile", "split", "user:u1", "user:u1"))
     assert "no link with itself" in refusal(run("profile", "unsplit", "email:a@x.io", "email:A@X.io"))

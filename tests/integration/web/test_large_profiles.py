@@ -13,7 +13,7 @@ from tabard.clock import SystemClock
 from tabard.compose.identity import StoreIdentity
 from tabard.settings import Settings
 from tabard.storage.sqlite import store_explain, store_history, store_search
-from tabard.web import profile_api
+from tabard.web import profile_subject
 from tabard.web.app import create_app
 from tabard.web.deps import Deps, Readers
 from tests.integration.resolver.engine import Engine
@@ -74,7 +74,7 @@ async def pages(web: httpx.AsyncClient, path: str) -> list[list[str]]:
 async def test_a_filter_goes_on_with_a_cursor_behind_what_one_answer_looks_at(
     web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, sort: str
 ) -> None:
-    monkeypatch.setattr(profile_api, "_MESSAGES_LOOKED_AT_MAX", 40)
+    monkeypatch.setattr(profile_subject, "MESSAGES_LOOKED_AT_MAX", 40)
     found = await pages(web, f"{PERSON}/events?include=Rare&sort={sort}")
     assert list(chain(*found)) == ["m0"]
     assert len(found) == 3
@@ -87,7 +87,7 @@ async def test_oldest_first_says_where_it_begins_if_that_is_not_the_beginning(
     web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "truncated" not in (await web.get(f"{PERSON}/events?sort=asc")).json()
-    monkeypatch.setattr(profile_api, "_POSITIONS_LOOKED_AT_MAX", 30)
+    monkeypatch.setattr(profile_subject, "POSITIONS_LOOKED_AT_MAX", 30)
     answer = (await web.get(f"{PERSON}/events?sort=asc")).json()
     assert (answer["truncated"], answer["from"]) == (True, at(60))
     assert answer["data"][0]["message_id"] == "m60"
@@ -99,7 +99,7 @@ async def test_the_first_message_is_the_first_or_none_is_named(
     (row,) = (await web.get(f"{PERSON}/external_ids")).json()["data"]
     assert row["first_message_id"] == "m0"
     assert (await web.get(f"{PERSON}/metadata?verbose=true")).json()["metadata"]["first_message_id"] == "m0"
-    monkeypatch.setattr(profile_api, "_FIRSTS_LOOKED_AT_MAX", 20)
+    monkeypatch.setattr(profile_subject, "FIRSTS_LOOKED_AT_MAX", 20)
     answer = (await web.get(f"{PERSON}/external_ids")).json()
     assert answer["data"][0]["first_message_id"] is None
     assert (answer["truncated"], answer["from"]) == (True, at(70))

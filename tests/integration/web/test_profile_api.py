@@ -113,6 +113,34 @@ def test_people_and_accounts_are_linked_both_ways(api: Site) -> None:
     assert api.ask(f"{ACCOUNT}/traits").json["traits"] == {"employees": 42}
 
 
+def test_an_account_has_its_id_its_calls_and_when_it_was_first_and_last_named(api: Site) -> None:
+    account = f"{SPACE}/accounts/profiles/group_id:parts"
+    for second, (name, user) in enumerate((("g2", "p2"), ("g1", "p1"), ("g3", "p1"))):
+        moment = f"2025-02-01T00:00:0{2 if name == 'g2' else 1 if name == 'g1' else 3}.000Z"
+        call = {"userId": user, "groupId": "parts", "messageId": name, "timestamp": moment, "traits": {"n": second}}
+        api.tabard.send("/v1/group", call)
+    assert eventually(lambda: len(api.ask(f"{account}/events").json.get("data", ())) == 3)
+    (shown,) = api.ask(f"{account}/external_ids").json["data"]
+    assert (shown["collection"], shown["type"], shown["id"]) == ("accounts", "group_id", "parts")
+    assert (shown["first_message_id"], shown["created_at"]) == ("g1", "2025-02-01T00:00:01.000Z")
+    newest, pages = all_pages(api, f"{account}/events?limit=1", "data")
+    assert ([one["message_id"] for one in newest], pages) == (["g3", "g1", "g2"], 3)
+    oldest, _ = all_pages(api, f"{account}/events?sort=asc&limit=2", "data")
+    assert oldest == newest[::-1]
+    assert [one["type"] for one in newest] == ["group"] * 3
+    person = api.ask("/api/profiles/user:p1").json["profileId"]
+    assert newest[0]["related"] == {"users": [{"id": f"use_{person}"}]}
+    assert newest[0]["external_ids"] == [
+        {"collection": "accounts", "type": "group_id", "id": "parts", "encoding": "none"}
+    ]
+    narrowed = api.ask(f"{account}/events?start=2025-02-01T00:00:02Z&end=2025-02-01T00:00:03Z").json["data"]
+    assert [one["message_id"] for one in narrowed] == ["g2"]
+    metadata = api.ask(f"{account}/metadata?verbose=true").json["metadata"]
+    assert (metadata["created_at"], metadata["updated_at"]) == ("2025-02-01T00:00:01.000Z", "2025-02-01T00:00:03.000Z")
+    assert (metadata["first_message_id"], metadata["last_message_id"]) == ("g1", "g3")
+    assert api.ask(f"{account}/metadata").json["metadata"].keys() == {"created_at", "updated_at", "expires_at"}
+
+
 def test_a_profile_is_named_by_any_id_type_its_own_id_too(api: Site) -> None:
     traits = api.ask(f"{PERSON}/traits").json["traits"]
     own = api.ask("/api/profiles/anon:a-1").json["profileId"]
@@ -153,7 +181,9 @@ def test_an_identifier_with_a_newline_and_a_slash_is_found_by_every_path(api: Si
         (f"{SPACE}/accounts/profiles/group_id:none/traits", 404, "not_found"),
         (f"{PERSON}/nothing", 404, "not_found"),
         (f"{SPACE}/things/profiles/user_id:1/traits", 404, "not_found"),
-        (f"{ACCOUNT}/events", 404, "not_found"),
+        (f"{ACCOUNT}/nothing", 404, "not_found"),
+        (f"{SPACE}/accounts/profiles/group_id:none/events", 404, "not_found"),
+        (f"{ACCOUNT}/events?sort=up", 400, "validation_error"),
         (f"{PERSON}/traits?limit=0", 400, "validation_error"),
         (f"{PERSON}/traits?limit=201", 400, "validation_error"),
         (f"{PERSON}/traits?next=%FF", 400, "validation_error"),

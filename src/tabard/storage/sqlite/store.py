@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from tabard.storage.sqlite.store_keys import SQL, Keys, KeyWriter
 from tabard.storage.sqlite.store_messages import Archive, Sources
 from tabard.storage.sqlite.store_nodes import NAMED, Nodes
 from tabard.storage.sqlite.store_projector import Projector
+from tabard.storage.sqlite.store_reader import READ_BY, is_outdated, read_by
 from tabard.storage.sqlite.store_rebuild import Rebuilder
 from tabard.storage.sqlite.store_state import State
 from tabard.storage.sqlite.store_upkeep import Upkeep
@@ -56,8 +56,6 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _OPTIONS: Final = StoreOptions()
-READ_BY: Final = "read_by"
-"""The rules by which the stored messages were read, all of which a change must read anew."""
 
 
 class SqliteStore:
@@ -106,7 +104,7 @@ class SqliteStore:
             self._epoch = int(self.database.execute(SQL["claim_epoch"]).get)
             self._obey_limits()
             if self.database.execute(SQL["meta"], (READ_BY,)).get is None:
-                self.database.execute(SQL["set_meta"], (READ_BY, self._read_by()))
+                self.database.execute(SQL["set_meta"], (READ_BY, read_by(self.rules)))
         # What was read before is of before.
         self._forget(everything=True)
         self._finish_rebuild(beat)
@@ -115,7 +113,7 @@ class SqliteStore:
         """Whether messages were read by other blocked values, or another limit of traits, than now: then what is stored
         follows these only after a `rebuild`.
         """
-        return bool(self.database.execute(SQL["meta"], (READ_BY,)).get != self._read_by())
+        return is_outdated(self.database, self.rules)
 
     def positions(self) -> dict[int, int]:
         """Partition → the offset to go on from."""
@@ -156,7 +154,7 @@ class SqliteStore:
         self._upkeep.begin_rebuild()
         self._forget(everything=True)
         self._finish_rebuild()
-        self.database.execute(SQL["set_meta"], (READ_BY, self._read_by()))
+        self.database.execute(SQL["set_meta"], (READ_BY, read_by(self.rules)))
 
     def purge(self, before_ms: int) -> int:
         """Drops the bodies of messages received before a time, some of each partition; how many. 0 = all are gone."""
@@ -263,10 +261,6 @@ class SqliteStore:
         if held is not None and held != limits:
             self.database.execute(SQL["mark_all"], ("limit",))
         self.database.execute(SQL["set_meta"], ("limits", limits))
-
-    def _read_by(self) -> str:
-        blocked = blake2b("\n".join(sorted(self.rules.blocked)).encode(), digest_size=16).hexdigest()
-        return f"{self.rules.max_traits},{blocked}"
 
     def _finish_rebuild(self, beat: Callable[[], None] = lambda: None) -> None:
         with self._all_or_nothing():

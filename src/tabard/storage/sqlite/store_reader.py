@@ -1,6 +1,7 @@
 """Stored messages for deliverers, exports and the live view: `storage.interface.MessageReader` on a read-only file."""
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import msgspec
 
 from tabard.identity.controls import Switch, controls_of, deleted_in, silencing
 from tabard.identity.identifiers import NONE
+from tabard.identity.rules import Rules
 from tabard.identity.words import say
 from tabard.message.types import CONTROL, Message, StoredMessage, Trust
 from tabard.message.types import position as packed
@@ -22,6 +24,9 @@ from tabard.storage.sqlite.store_nodes import CONTROLLED
 
 IN_FLIGHT_MS: Final = 100
 """A collector may still be writing what it received so long ago: an idle partition is resolved up to then."""
+
+READ_BY: Final = "read_by"
+"""The rules by which the stored messages were read, all of which a change must read anew."""
 
 _SCAN_ROWS: Final = 20_000
 
@@ -46,6 +51,10 @@ class SqliteMessageReader:
     def resolved(self) -> dict[int, int]:
         """Partition → offset below which everything is resolved and committed."""
         return dict(self._database.execute(SQL["progress"]))
+
+    def is_outdated(self, rules: Rules) -> bool:
+        """Whether messages were read by other rules than these, so that a `rebuild` is due."""
+        return is_outdated(self._database, rules)
 
     def watermark(self) -> int:
         """Every message received before this time (ms) is resolved in every partition; 0 before the first."""
@@ -183,6 +192,20 @@ def deleted_by(stored: StoredMessage) -> tuple[str, ...]:
 def watermark(received_at: int, polled_at: int) -> int:
     """Up to when a partition is resolved: its last message, or, found empty, shortly before it was looked at."""
     return max(received_at, polled_at - IN_FLIGHT_MS) if polled_at else received_at
+
+
+def read_by(rules: Rules) -> str:
+    """What of the rules a message is read by, as kept in the store."""
+    blocked = blake2b("\n".join(sorted(rules.blocked)).encode(), digest_size=16).hexdigest()
+    return f"{rules.max_traits},{blocked}"
+
+
+def is_outdated(database: apsw.Connection, rules: Rules) -> bool:
+    """Whether messages were read by other blocked values, or another limit of traits, than these: then what is stored
+    follows these only after a `rebuild`. Not so before the first resolver.
+    """
+    held = database.execute(SQL["meta"], (READ_BY,)).get
+    return held is not None and held != read_by(rules)
 
 
 def row_named(database: apsw.Connection, sources: Sources, m: str) -> Row | None:

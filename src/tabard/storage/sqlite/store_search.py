@@ -1,13 +1,16 @@
 """Answers that no index gives: people by a trait, and who is in a group. Bounded, and looked up when asked for."""
 
 from collections.abc import Iterator
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from tabard.message.traits import canonical_trait
+from tabard.message.types import CONTROL, StoredMessage
 from tabard.profiles.profile import fold, traits_of
 from tabard.storage.interface import Group, Profile
 from tabard.storage.sqlite.database import statements
-from tabard.storage.sqlite.store_entry import NO_LINK, UNCHAINED, Role, Row, decode_links
+from tabard.storage.sqlite.store_entry import NO_LINK, TYPES, UNCHAINED, Role, Row, decode_links
+from tabard.storage.sqlite.store_keys import SQL
 from tabard.storage.sqlite.store_messages import late, numbers, one
 from tabard.storage.sqlite.store_nodes import Node
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
@@ -71,6 +74,31 @@ class Search:
             last = row.position
         return found, None
 
+    def timeline(self, group_id: str, limit: int, before: int | None = None) -> list[StoredMessage]:
+        """The messages that name a group, the latest resolved first, behind one of them."""
+        group = self._reader.node(f"group:{group_id}")
+        if group is None:
+            return []
+        positions = islice(self._positions(group, before), limit)
+        rows = (Row(*one(self._reader.database, SQL["message"], position)) for position in positions)
+        return [self._reader.stored(row) for row in rows]
+
+    def positions(self, group_id: str, limit: int, after: int | None = None) -> list[int]:
+        """The positions of the messages that name a group, oldest first, behind one of them; the latest `limit`."""
+        group = self._reader.node(f"group:{group_id}")
+        if group is None:
+            return []
+        newer = takewhile(lambda position: position != after, self._positions(group, None))
+        return list(islice(newer, limit))[::-1]
+
+    def _positions(self, group: Node, before: int | None) -> Iterator[int]:
+        """Where the messages are that name a group, each once, the latest resolved first."""
+        seen: set[int] = set()
+        for row in self._naming(group, before):
+            if row.position not in seen and _is_call_of(row, group):
+                seen.add(row.position)
+                yield row.position
+
     def _member(self, row: Row, group_id: str) -> str | None:
         """Whose membership a message holds, by canonical identifier; None where nobody's, or that is over."""
         links = decode_links(row.links)
@@ -101,6 +129,13 @@ class Search:
         for row in late(database, group, _SQL["message_head"]):
             if row.position > late_after:
                 yield row
+
+
+def _is_call_of(row: Row, group: Node) -> bool:
+    """Whether a message is a call that names a group, and no control."""
+    links = decode_links(row.links)
+    named = any(links[at + 1] == group.id and links[at] & Role.GROUP for at in range(2, len(links), 3))
+    return named and TYPES[row.type] != CONTROL
 
 
 def _older(row: Row, group: Node) -> int:

@@ -10,9 +10,10 @@ from tabard.storage.sqlite.store_books import month_bit
 from tabard.storage.sqlite.store_keys import SQL
 
 IDENTIFIES_MIN: Final = 20
-"""Below so many identify calls a source gets no advice on them."""
-_UNCHANGED_SHARE: Final = 0.5
-_PAGE_SHARE: Final = 0.5
+UNCHANGED_SHARE: Final = 0.5
+PAGE_SHARE: Final = 0.5
+"""A source identifies on each page view that has so many identify calls, at least one for every two page calls, half of
+them without a change."""
 
 
 class SqliteUsageReader:
@@ -109,9 +110,9 @@ def _advice(
 ) -> SourceAdvice:
     names = [canonical_trait(spelling) for spelling in spellings]
     each_page = (
-        identifies >= max(IDENTIFIES_MIN, pages * _PAGE_SHARE)
+        identifies >= max(IDENTIFIES_MIN, pages * PAGE_SHARE)
         and pages > 0
-        and unchanged >= identifies * _UNCHANGED_SHARE
+        and unchanged >= identifies * UNCHANGED_SHARE
     )
     doubled = tuple(sorted({name for name in names if names.count(name) > 1}))
     return SourceAdvice(source, identifies, unchanged, pages, each_page, doubled, types)
