@@ -17,7 +17,7 @@ const BUDGET_GZIP_BYTES = { script: 6000, snippet: 700 };
 
 /** Names of members that only this code uses; everything else is API, storage, wire format or the browser's. */
 const INTERNAL_MEMBERS =
-  /^(local|setLocal|setCookie|erase|decide|pass|addMiddleware|addPlugin|leavesOut|settled|saved|recover|callback|rule|jar|categories|time|widest|carry)$/;
+  /^(local|setLocal|readCookie|setCookie|erase|carry|jar|read|put|widest|decide|rule|categories|pass|addMiddleware|addPlugin|leavesOut|settled|saved|take|refuse|clear|queueKey)$/;
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const assets = join(root, '../../src/tabard/collector/browser_assets');

@@ -4,12 +4,12 @@
  */
 import { callbackOf, resolveAlias, resolveIdentity, resolvePage, resolveTrack } from './arguments';
 import { createConsent } from './consent';
-import { cookieJar } from './cookies';
+import { cookieJar, forgetCookies } from './cookies';
 import { createEmitter } from './emitter';
 import { createIdentity, IDS, NAMES } from './identity';
 import { trackOn } from './links';
 import { messageBuilder } from './message';
-import { createOutbox, newCtx, type Source } from './outbox';
+import { createOutbox, INVALID, newCtx, type Source } from './outbox';
 import { momentOf, noteMoment, type Moment, type Noted } from './page';
 import { createPipeline } from './pipeline';
 import { runQueryString } from './query';
@@ -28,11 +28,8 @@ import type {
   SourceMiddleware,
 } from './types';
 import { createUnchanged } from './unchanged';
-import { asId, copy, isString, uuid, warnOnce } from './values';
+import { asId, copy, uuid } from './values';
 import { VERSION } from './version';
-
-const INVALID = 'invalid';
-const REFUSED_BY_VISITOR = 'consent';
 
 /** One call: the method's name, then its arguments. */
 export type Call = [string, ...unknown[]];
@@ -41,12 +38,11 @@ export type Call = [string, ...unknown[]];
 export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
   const jar = cookieJar(options.cookie || {});
   const consent = createConsent(jar, options.consent);
-  const store = createStore(jar, () => (options.disableClientPersistence ? 'none' : consent.rule().storage));
-  const { on, once, off, emit } = createEmitter();
+  const store = createStore(jar, () => !options.disableClientPersistence && consent.rule().storage);
+  const [on, once, off, emit] = createEmitter();
   const pipeline = createPipeline();
   const unchanged = createUnchanged(store, options.sendUnchangedIdentify);
-  const identity = createIdentity(store, options, source.endpoint);
-  const { user, group } = identity;
+  const [user, group, refreshCookies] = createIdentity(store, options, source[1]);
   const buildMessage = messageBuilder(user, store, options);
   let loading: Promise<unknown> = Promise.resolve();
   let replayed: Moment | undefined;
@@ -59,7 +55,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
 
   const logSaved = (): void => log('saved', unchanged.saved());
 
-  const now = (): Moment => replayed || { ...momentOf(noteMoment()), previousUrl };
+  const now = (): Moment => replayed || momentOf(noteMoment(), previousUrl);
 
   const report = (ctx: Ctx): void => {
     log(ctx);
@@ -67,7 +63,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     emit(`delivery_${ctx.delivered ? 'success' : 'failure'}`, ctx);
   };
 
-  const outbox = createOutbox(source, store, consent, report);
+  const outbox = createOutbox(source, store, consent, pipeline.pass, report);
 
   /**
    * One message from its call to the outbox. The result never rejects and comes also when nothing was sent; even the
@@ -80,29 +76,23 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     fieldsOf: (given: G, moment: Moment) => Dict,
   ): Promise<Ctx> => {
     const callback = callbackOf(args);
+    forgetCookies();
     let ctx = newCtx({ type } as Message);
     try {
-      const moment = now();
       const [options, ...given] = resolve(args);
+      const moment = now();
       const fields = fieldsOf(given, moment);
       if (fields.event === null) throw INVALID;
-      // The outbox asks once more when the middlewares are through, which may take its time.
-      if (consent.rule().events === 'drop') throw REFUSED_BY_VISITOR;
+      // The outbox asks once more when it sends.
+      if (consent.rule().events === 'drop') throw 'consent';
       // The copy is made now: what the site does to its objects later is not this call's.
       ctx = newCtx(copy(buildMessage(type, fields, options, moment)));
-      identity.refresh();
+      refreshCookies();
       emit(type, ...given, options, callback);
-      if (type === 'identify' && unchanged.leavesOut(ctx, options, source.writeKey)) logSaved();
-      else {
-        // Copied once more: what a middleware keeps is not this message, and what it broke stops here.
-        ctx.event = copy(await pipeline.pass(ctx.event));
-        if (!ctx.event.type[0]) throw INVALID;
-        await outbox.add(ctx);
-      }
+      if (type === 'identify' && unchanged.leavesOut(ctx, options, source[0])) logSaved();
+      else await outbox.take(ctx);
     } catch (error) {
-      ctx.reason = isString(error) ? error : INVALID;
-      if (ctx.reason === INVALID) warnOnce(type, error);
-      report(ctx);
+      outbox.refuse(ctx, error);
     }
     // What it throws is the site's error, and shows as an unhandled rejection.
     void (async () => callback?.(ctx))();
@@ -125,19 +115,19 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
   const view =
     (type: 'page' | 'screen') =>
     (...args: unknown[]): Promise<Ctx> =>
-      dispatch(type, args, resolvePage, ([category, name, properties], { page }) => {
+      dispatch(type, args, resolvePage, ([category, name, properties], [, page]) => {
         const described = type === 'page' && { ...page, category, name };
         return { name, category, properties: { ...described, ...properties } };
       });
 
   const alias = (...args: unknown[]): Promise<Ctx> =>
     dispatch('alias', args, resolveAlias, ([to, from]) => ({
-      userId: to || user.id(),
       previousId: from || user.id() || user.anonymousId(),
+      userId: to || user.id(),
     }));
 
   const call = ([method, ...args]: Call): unknown => {
-    const noted = (args[args.length - 1] as Dict | undefined)?.__t ? (args.pop() as Noted) : undefined;
+    const noted = ((args[args.length - 1] as Dict | undefined)?.__t && args.pop()) as Noted | undefined;
     if (noted) replayed = momentOf(noted);
     const result = (self as unknown as Dict<((...args: unknown[]) => unknown) | undefined>)[method]?.(...args);
     noted?.k?.(result);
@@ -166,7 +156,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     screen: view('screen'),
     group: (...args: unknown[]) => (args.length ? describe('group', group, args) : group),
     alias,
-    user: () => user,
+    user: () => (forgetCookies(), user),
     setAnonymousId: (id?: string | null) => user.anonymousId(asId(id) || uuid()),
     reset: () => {
       group.reset();
@@ -195,7 +185,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
     trackForm,
     trackSubmit: trackForm,
     optIn: (categories: Dict<boolean> = {}) => {
-      store.carry([...NAMES, outbox.key], IDS, () => consent.decide(categories));
+      store.carry([...NAMES, outbox.queueKey], IDS, () => consent.decide(categories));
       // By another id than theirs, other sub-domains see that what they kept from before an optOut is of nobody.
       user.anonymousId();
       outbox.flush();
@@ -211,7 +201,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
 
   // What sets the scene comes first: no message of the queue escapes a middleware or a listener.
   const replay = (scene: boolean): void =>
-    queued.filter(([method]) => /^(on|deb|add|reg)/.test(method) === scene).forEach(call);
+    queued.forEach((each) => /^(on|deb|add|reg)/.test(each[0]) === scene && call(each));
 
   replay(true);
   runQueryString(self, options);

@@ -13,16 +13,15 @@ export const callbackOf = (args: Args): Callback | undefined => args.find(isFunc
 /** identify and group: `(id?, traits?, options?, callback?)`. */
 export const resolveIdentity = (args: Args): [options: CallOptions, id: string | null, traits: Dict] => {
   const id = asId(args[0]);
-  const [traits, options] = id === null && isPlainObject(args[0]) ? args : args.slice(1);
+  const [traits, options] = isPlainObject(args[0]) ? args : args.slice(1);
   return [dict(options), id, dict(traits)];
 };
 
 /** track: `(event, properties?, options?, callback?)` or `({event, properties}, options?, callback?)`; null is no event. */
 export const resolveTrack = (args: Args): [options: CallOptions, event: string | null, properties: Dict] => {
-  const [first, second, third] = args;
-  return isPlainObject(first)
-    ? [dict(second), asId(first.event), dict(first.properties)]
-    : [dict(third), asId(first), dict(second)];
+  const [first, second] = args;
+  const [event, properties, options] = isPlainObject(first) ? [first.event, first.properties, second] : args;
+  return [dict(options), asId(event), dict(properties)];
 };
 
 /** page and screen: `(category?, name?, properties?, options?, callback?)`; a single string is the name. */

@@ -12,10 +12,10 @@ const OUT = 'out';
 export const createConsent = (jar: Jar, undecided: Undecided | undefined) => {
   let inPage = attempt(() => localStorage[NAME] as string);
 
-  const decision = (): string | null | undefined => jar.get(NAME) || inPage;
+  const decision = (): string | null | undefined => jar.read(NAME) || inPage;
 
   const keep = (decided: string): void => {
-    jar.set(NAME, (inPage = decided));
+    jar.put(NAME, (inPage = decided));
     attempt(() => (localStorage[NAME] = decided));
   };
 
@@ -25,14 +25,15 @@ export const createConsent = (jar: Jar, undecided: Undecided | undefined) => {
   return {
     decide: (categories?: Dict<boolean>): void => keep(categories ? stringify(categories) : OUT),
     categories: (): Dict | null | undefined => attempt(() => parse(decision()!) as Dict),
-    /** Where identity may be kept now, and what happens to a call made now. */
-    rule: (): Required<Omit<Undecided, 'gpc'>> => {
+    /** Where identity may be kept now (no storage: nowhere but in this page), and what happens to a call made now. */
+    rule: (): Undecided => {
       const decided = decision();
-      if (decided === OUT) return { storage: 'none', events: 'drop' };
       const gpc = undecided?.gpc !== false && (navigator as { globalPrivacyControl?: boolean }).globalPrivacyControl;
-      return decided || !(undecided || gpc)
-        ? { storage: 'all', events: 'send' }
-        : { storage: 'none', events: 'hold', ...undecided };
+      return decided === OUT
+        ? { events: 'drop' }
+        : decided || !(undecided || gpc)
+          ? { storage: 'all', events: 'send' }
+          : { events: 'hold', ...undecided };
     },
   };
 };

@@ -7,14 +7,13 @@ import { VERSION } from './version';
 /** utm_* as a campaign; `utm_campaign` becomes `name`. Undefined where the page has no query. */
 export const campaignOf = (search: string, query: Dict<string>, clickIds?: readonly string[]): Dict | undefined => {
   const { campaign: name, ...utm } = parametersOf(search, 'utm_');
-  const clicks = clickIds && Object.fromEntries(clickIds.map((id) => [id, query[id]]));
-  return search ? { name, ...utm, clickIds: clicks } : undefined;
+  return search ? { name, ...utm, clickIds: clickIds && Object.fromEntries(clickIds.map((id) => [id, query[id]])) } : undefined;
 };
 
 /** The ad network that led here, remembered while its cookie lives. */
-const adReferrer = ({ btid, urid }: Dict<string>, { cookie, setCookie }: Store): Dict | undefined => {
+const adReferrer = ({ btid, urid }: Dict<string>, { readCookie, setCookie }: Store): Dict | undefined => {
   const id = btid || urid;
-  const found = id ? stringify({ id, type: btid ? 'dataxu' : 'millennial-media' }) : cookie(AD_REFERRER);
+  const found = id ? stringify({ id, type: btid ? 'dataxu' : 'millennial-media' }) : readCookie(AD_REFERRER);
   setCookie(AD_REFERRER, found);
   return attempt(() => parse(found!) as Dict) || undefined;
 };

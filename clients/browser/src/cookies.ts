@@ -2,16 +2,29 @@ import type { LoadOptions } from './types';
 import { attempt, parse } from './values';
 
 export interface Jar {
-  get(name: string): string | null;
+  read(name: string): string | null;
   /** Null erases. */
-  set(name: string, value: string | null): void;
+  put(name: string, value: string | null): void;
   /** The domain the cookies are written for, with its leading dot; '' for a cookie of this host alone. */
   widest(): string;
 }
 
+/** All cookies as they were read in this task; a read is slow and one call asks for many. */
+let known: string | undefined;
+
+/** Has the cookies read anew: a call of the site starts, after what it may have done itself, or one was written. */
+export const forgetCookies = (): void => {
+  known = undefined;
+};
+
+const allCookies = (): string => {
+  if (known === undefined) queueMicrotask(forgetCookies);
+  return (known ??= document.cookie);
+};
+
 const find = (name: string): string | null => {
   const text = attempt(() => {
-    const rest = ('; ' + document.cookie).split(`; ${name}=`)[1];
+    const rest = ('; ' + allCookies()).split(`; ${name}=`)[1];
     return rest && decodeURIComponent(rest.split(';')[0]!);
   });
   // Some peers write JSON. Digits are left alone: a long number would lose its end.
@@ -20,6 +33,7 @@ const find = (name: string): string | null => {
 
 const write = (name: string, value: string | null, attributes: string): void => {
   attempt(() => (document.cookie = `${name}=${encodeURIComponent(value || '')};${attributes}${value ? '' : ';max-age=0'}`));
+  forgetCookies();
 };
 
 /** The widest parent of this host for which the browser takes a cookie; '' where it takes none, as for an IP address. */
@@ -38,11 +52,11 @@ const widestDomain = (): string => {
 
 /** Cookies of the widest accepted domain: path /, Lax, one year, Secure on https, unless the site says otherwise. */
 export const cookieJar = (options: NonNullable<LoadOptions['cookie']>): Jar => {
-  let { domain, maxage = 365, path = '/', sameSite = 'Lax', secure = location.protocol === 'https:' } = options;
+  let { domain, maxage = 365, path = '/', sameSite = 'Lax', secure = /^https/.test(location.href) } = options;
   const widest = (): string => (domain ??= widestDomain());
   return {
-    get: find,
-    set: (name, value) => {
+    read: find,
+    put: (name, value) => {
       // One for this host alone, as a server may set, would stand beside ours and be read in its place.
       write(name, null, 'path=' + path);
       write(

@@ -9,18 +9,17 @@ export const createEmitter = () => {
     listeners = listeners.filter(([name, known]) => name !== event || known !== listener);
   };
 
-  return {
-    on,
-    off,
-    once: (event: string, listener: Listener): void => {
-      const first = (...args: never[]): void => {
-        off(event, first);
-        listener(...args);
-      };
-      on(event, first);
-    },
-    /** A listener that throws is the site's error: it shows as an unhandled rejection and stops nobody else. */
-    emit: (event: string, ...args: unknown[]): void =>
-      listeners.forEach(async ([name, listener]) => name === event && listener(...(args as never[]))),
+  const once = (event: string, listener: Listener): void => {
+    const first = (...args: never[]): void => {
+      off(event, first);
+      listener(...args);
+    };
+    on(event, first);
   };
+
+  /** A listener that throws is the site's error: it shows as an unhandled rejection and stops nobody else. */
+  const emit = (event: string, ...args: unknown[]): void =>
+    listeners.forEach(async ([name, listener]) => name === event && listener(...(args as never[])));
+
+  return [on, once, off, emit] as const;
 };

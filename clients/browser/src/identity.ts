@@ -17,8 +17,10 @@ const TRAITS = 'ajs_user_traits';
 const GROUP_TRAITS = 'ajs_group_properties';
 /** The day of the last renewal of the cookies. */
 const REFRESHED = 'tabard_day';
-/** The last identify the server took: `[what it said, time, number saved]`. */
+/** The last identify the server took: `[what it said, when it began]`; as a cookie when the latest one began. */
 export const SENT = 'tabard_sent';
+/** The number of identify calls that were left out. */
+export const SAVED = 'tabard_saved';
 
 /** As the family's cookie library spells `s:context.referrer`. */
 export const AD_REFERRER = 's%3Acontext.referrer';
@@ -26,21 +28,21 @@ export const AD_REFERRER = 's%3Acontext.referrer';
 /** What cookies hold. */
 export const IDS = [ANONYMOUS_ID, USER_ID, GROUP_ID];
 /** All that is known of the visitor, the anonymous id first. */
-export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, REFRESHED, AD_REFERRER];
+export const NAMES = [...IDS, TRAITS, GROUP_TRAITS, SENT, SAVED, REFRESHED, AD_REFERRER];
 
 /** Each id with what is forgotten along with it. */
 const OWNED = [NAMES, [USER_ID, TRAITS, SENT], [GROUP_ID, GROUP_TRAITS]];
 
 export const createIdentity = (store: Store, options: LoadOptions, endpoint: string) => {
-  const { local, setLocal, cookie, setCookie, jar } = store;
+  const { local, setLocal, readCookie, setCookie, jar } = store;
 
   const forget = (names: string[]): void => names.forEach((name) => setLocal(name, null));
 
   const get = (name: string): string | null => {
-    const anonymous = cookie(ANONYMOUS_ID);
+    const anonymous = readCookie(ANONYMOUS_ID);
     OWNED.forEach((names) => {
       const id = names[0]!;
-      const told = cookie(id);
+      const told = readCookie(id);
       const known = asId(local(id));
       if (known === told) return;
       if (anonymous && known) forget(names);
@@ -58,7 +60,7 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
    * meanwhile is put right afterwards. A collector of another site is sent no cookies and sets none.
    */
   const changed = (): void => {
-    if (!options.idCookie || !cookie(ANONYMOUS_ID)) return;
+    if (!options.idCookie || !readCookie(ANONYMOUS_ID)) return;
     clearTimeout(timer);
     timer = setTimeout(() => {
       const repair = (): void => IDS.forEach((name) => setCookie(name, asId(local(name))));
@@ -74,12 +76,12 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
     changed();
   };
 
-  const entity = (idName: string, traitsName: string, replaced: () => void) => {
+  const entity = (idName: string, traitsName: string, replaced?: () => void) => {
     const id = (value?: unknown): string | null => {
       const before = get(idName);
       if (value !== undefined) {
         const next = asId(value);
-        if (before && next && before !== next) replaced();
+        if (before && next && before !== next) replaced?.();
         set(idName, next);
       }
       return get(idName);
@@ -125,18 +127,16 @@ export const createIdentity = (store: Store, options: LoadOptions, endpoint: str
     },
   };
 
-  const group: Group = entity(GROUP_ID, GROUP_TRAITS, () => undefined);
+  const group: Group = entity(GROUP_ID, GROUP_TRAITS);
 
-  return {
-    user,
-    group,
-    /** Once a day, renews the cookies' year. */
-    refresh: (): void => {
-      const today = Math.floor(Date.now() / 864e5);
-      if (local(REFRESHED) === today) return;
-      setLocal(REFRESHED, today);
-      IDS.forEach((name) => cookie(name) && jar.set(name, cookie(name)));
-      changed();
-    },
+  /** Once a day, renews the cookies' year. */
+  const refresh = (): void => {
+    const today = Math.floor(Date.now() / 864e5);
+    if (local(REFRESHED) === today) return;
+    setLocal(REFRESHED, today);
+    IDS.forEach((name) => readCookie(name) && jar.put(name, readCookie(name)));
+    changed();
   };
+
+  return [user, group, refresh] as const;
 };

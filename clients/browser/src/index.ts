@@ -48,7 +48,7 @@ class Buffered implements PromiseLike<[Analytics, undefined]> {
   load({ writeKey, host, cdnURL }: Settings, options: LoadOptions = {}): AnalyticsBrowser {
     if (!onServer() && !this.live) {
       const endpoint = options.endpoint || `${(host || cdnURL || '').replace(/\/$/, '')}/v1`;
-      const live = (this.live = createAnalytics({ writeKey, endpoint }, options, []));
+      const live = (this.live = createAnalytics([writeKey, endpoint], options, []));
       this.waiting.splice(0).forEach((call) => call(live));
     }
     return this as unknown as AnalyticsBrowser;

@@ -5,13 +5,13 @@
 import type { Consent } from './consent';
 import type { Store } from './store';
 import type { Ctx, Dict, Message } from './types';
-import { dict, isString, stringify, uuid, warnOnce } from './values';
+import { copy, dict, isString, stringify, uuid, warnOnce } from './values';
 
-export interface Source {
-  writeKey: string;
-  /** Base of the collector, ending in /v1. */
-  endpoint: string;
-}
+/** The endpoint is the base of the collector and ends in /v1. */
+export type Source = readonly [writeKey: string, endpoint: string];
+
+/** The reason of a message that is none, or that a step of the site broke. */
+export const INVALID = 'invalid';
 
 export const newCtx = (event: Message): Ctx => ({
   id: event.messageId,
@@ -41,25 +41,28 @@ const TRIES_SILENT_MAX = 9;
 const bytesOf = (text: string): number => new Blob([text]).size;
 
 export const createOutbox = (
-  { writeKey, endpoint }: Source,
+  [writeKey, endpoint]: Source,
   { local, setLocal, erase }: Store,
   { rule, categories }: Consent,
+  /** The message as the site's own steps leave it. Throws where one drops it or fails. */
+  pass: (message: Message) => Promise<Message>,
   /** Told once what became of a message. */
   report: (ctx: Ctx) => void,
 ) => {
   const key = 'tabard:q:' + writeKey;
   const tab = uuid();
-  const settlers = new WeakMap<Ctx, () => void>();
+  /** What has no answer yet, in the order of the calls, with what ends the waiting of its caller. */
+  const open = new Map<Ctx, () => void>();
+  /** Of these, what waits to be sent. */
   let waiting: Ctx[] = [];
-  let flying: Ctx[][] = [];
+  /** Requests under way, and their bytes. */
+  let flying = 0;
   let flyingBytes = 0;
   let failures = 0;
   let heldUntil = 0;
   /** Milliseconds the server asked to be left alone. */
   let asked = 0;
-  /** The page is gone, but for what its last handlers do. */
-  let gone = false;
-  /** What is sent now has to outlive the page. */
+  /** What is sent now has to outlive the page, which is hidden just now or gone but for what its last handlers do. */
   let leaving = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   /** Milliseconds the timer was set to; Infinity where it is not. */
@@ -70,28 +73,32 @@ export const createOutbox = (
   /** Writes down what this tab has no answer for, beside what other tabs wrote; of too much the oldest go first. */
   const store = (): void => {
     const { [tab]: before, ...others } = stored();
-    const list = flying.flat().concat(waiting).map(({ event }) => event).slice(-STORED_MAX);
+    const list = [...open.keys()].slice(-STORED_MAX).map(({ event }) => event);
     let excess = stringify(list).length - STORED_CHARS_MAX;
     while (excess > 0) excess -= stringify(list.shift()).length;
-    if (list[0]) setLocal(key, { ...others, [tab]: list });
-    else if (before) setLocal(key, Object.keys(others)[0] ? others : null);
+    if (list[0]) others[tab] = list;
+    if (list[0] || before) setLocal(key, Object.keys(others)[0] ? others : null);
   };
-
-  /** Resolves after the first answer, or when it is clear that there will be none soon. */
-  const settled = (ctx: Ctx): Promise<void> => new Promise((resolve) => settlers.set(ctx, resolve));
 
   /** Ends the waiting of the caller, who may be told so before the message is delivered. */
   const settle = (ctx: Ctx, reason?: string): void => {
     ctx.reason = reason;
-    settlers.get(ctx)?.();
+    open.get(ctx)?.();
   };
 
   const finish = (ctxs: Ctx[], reason?: string): void =>
     ctxs.forEach((ctx) => {
       ctx.delivered = !reason;
       settle(ctx, reason);
+      open.delete(ctx);
       report(ctx);
     });
+
+  /** Ends a message that cannot be sent: what was thrown is the reason, unless it is an error. */
+  const refuse = (ctx: Ctx, error: unknown): void => {
+    if (!isString(error)) warnOnce(ctx.event.type, error);
+    finish([ctx], isString(error) ? error : INVALID);
+  };
 
   /** Keeps for later what cannot go now. */
   const park = (): void => {
@@ -133,21 +140,23 @@ export const createOutbox = (
     const url = `${endpoint}/${second ? 'b' : event.type[0]}`;
     const content = second ? { batch: ctxs.map((ctx) => ctx.event) } : event;
     const body = stringify({ ...content, sentAt: new Date(), writeKey });
-    flying.push(ctxs);
+    flying++;
     // Without fetch's keepalive a request dies with the page; what a beacon answers nobody learns, so it stays stored.
     if (leaving && !('keepalive' in Request.prototype)) return void navigator.sendBeacon(url, body);
     const bytes = bytesOf(body);
     flyingBytes += bytes;
     const answered = (status: number, retryAfter: number): void => {
+      flying--;
       flyingBytes -= bytes;
-      if (!flying.includes(ctxs)) return;
-      flying = flying.filter((others) => others !== ctxs);
-      if (!status || status >= 500 || status === 429 || status === 408) return retryLater(ctxs, retryAfter);
+      if (!open.has(ctxs[0]!)) return;
+      if (/^(0|408|429|5)/.test(`${status}`)) return retryLater(ctxs, retryAfter);
       failures = 0;
+      if (status < 400) finish(ctxs);
+      else {
+        warnOnce('refused', status);
+        finish(ctxs, 'refused');
+      }
       store();
-      const refused = status >= 400 ? 'refused' : undefined;
-      if (refused) warnOnce(refused, status);
-      finish(ctxs, refused);
       if (waiting[0]) schedule();
     };
     fetch(url, {
@@ -167,7 +176,8 @@ export const createOutbox = (
   /** Throws everything away, also what is stored and what is on its way: nothing of it is tried again. */
   const clear = (): void => {
     erase([key]);
-    finish(flying.splice(0).flat().concat(waiting.splice(0)), 'consent');
+    waiting = [];
+    finish([...open.keys()], 'consent');
   };
 
   const flush = (): void => {
@@ -179,7 +189,7 @@ export const createOutbox = (
       park();
       return schedule(pause());
     }
-    while (waiting[0] && (leaving || !flying[REQUESTS_MAX - 1])) {
+    while (waiting[0] && (leaving || flying < REQUESTS_MAX)) {
       let room = leaving ? KEEPALIVE_BYTES_MAX - flyingBytes : BATCH_BYTES_MAX;
       const tooMany = waiting.findIndex(({ event }) => (room -= bytesOf(stringify(event))) < 0);
       if (!tooMany && leaving) return;
@@ -195,6 +205,7 @@ export const createOutbox = (
   };
 
   const leave = (): void => {
+    const gone = leaving;
     leaving = true;
     flush();
     store();
@@ -203,25 +214,52 @@ export const createOutbox = (
     if (waiting[0]) schedule();
   };
 
-  /** Takes what earlier pages could not deliver. */
+  /**
+   * Takes one message, through the site's own steps where it is not yet through, and resolves after the first answer, or
+   * when it is clear that there will be none soon.
+   */
+  const take = async (ctx: Ctx): Promise<void> => {
+    const settled = new Promise<void>((resolve) => open.set(ctx, resolve));
+    const { raw, ...event } = ctx.event;
+    if (raw) {
+      if (leaving) store();
+      try {
+        // Copied once more: what a middleware keeps is not this message, and what it broke stops here.
+        ctx.event = copy(await pass(event as Message));
+        if (!ctx.event.type[0]) throw INVALID;
+      } catch (error) {
+        refuse(ctx, error);
+      }
+    }
+    const bytes = bytesOf(stringify(ctx.event));
+    if (bytes > MESSAGE_BYTES_USUAL) warnOnce('large', bytes);
+    if (bytes > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
+    // The visitor may have opted out meanwhile.
+    if (open.has(ctx)) {
+      if (waiting[QUEUE_MAX - 1]) flush();
+      if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');
+      if (leaving) leave();
+      else schedule();
+    }
+    return settled;
+  };
+
+  /** Takes what earlier pages could not deliver. Other tabs keep away from it until there is an answer: they lack the lock. */
   const recover = async (): Promise<void> => {
     const { [tab]: _, ...others } = stored();
     const left = (Object.values(others).flat() as Message[]).filter((event) => isString(event?.type));
     if (!left[0]) return;
-    const ctxs = left.map(newCtx);
-    waiting.push(...ctxs);
     setLocal(key, { [tab]: left });
-    // Other tabs would take these, still stored, for left behind: until there is an answer the lock keeps them away.
-    const answered = ctxs.map(settled);
+    const answered = left.map((event) => take(newCtx(event)));
     flush();
     await Promise.all(answered);
   };
 
   addEventListener('pagehide', () => {
-    gone = true;
+    leaving = true;
     leave();
   });
-  addEventListener('pageshow', () => (gone = leaving = false));
+  addEventListener('pageshow', () => (leaving = false));
   addEventListener('visibilitychange', () => (document.hidden ? leave() : flush()));
   addEventListener('online', flush);
 
@@ -232,23 +270,5 @@ export const createOutbox = (
   if (local(key) && locks) void locks.request(key, { ifAvailable: true }, (lock) => lock && recover());
   else void recover();
 
-  return {
-    key,
-    flush,
-    /** Queues one message and resolves as `settled` does. */
-    add: (ctx: Ctx): Promise<void> => {
-      const result = settled(ctx);
-      const bytes = bytesOf(stringify(ctx.event));
-      if (bytes > MESSAGE_BYTES_USUAL) warnOnce('large', bytes);
-      if (bytes > MESSAGE_BYTES_MAX) finish([ctx], 'too_large');
-      else {
-        if (waiting[QUEUE_MAX - 1]) flush();
-        if (waiting.push(ctx) > QUEUE_MAX) finish([waiting.shift()!], 'full');
-      }
-      if (leaving) leave();
-      else schedule();
-      return result;
-    },
-    clear,
-  };
+  return { queueKey: key, flush, take, refuse, clear };
 };

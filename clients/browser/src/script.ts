@@ -32,8 +32,8 @@ const stub = (Array.isArray(known) ? known : []) as Stub;
 const options: ServedSettings = { ...SETTINGS, ...stub._loadOptions };
 const writeKey = stub._writeKey || data.writeKey || options.writeKey;
 /** Everything before our own paths: the script came from there, so messages go there. */
-const base = script?.src.replace(/\/(v1\/(analytics-)?js|analytics\.js)\/.*/, '');
+const base = script?.src.replace(/\/(v1\/(analytics-)?|analytics.)js\/.*/, '');
 const endpoint = options.endpoint || base + '/v1';
 
 if (!writeKey) warnOnce('no write key');
-else if (!known?.initialized) globals[name] = createAnalytics({ writeKey, endpoint }, options, stub);
+else if (!known?.initialized) globals[name] = createAnalytics([writeKey, endpoint], options, stub);

@@ -28,10 +28,8 @@ type Stub = unknown[] & { [member: string]: unknown };
             ...args,
             {
               __t: 'bpc',
-              c: document.querySelector('link[rel=canonical]')?.getAttribute('href'),
-              p: location.pathname,
+              c: document.querySelector<HTMLLinkElement>('link[rel=canonical]')?.href,
               u: location.href,
-              s: location.search,
               t: document.title,
               r: document.referrer,
               d: Date.now(),

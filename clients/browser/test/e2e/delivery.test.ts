@@ -339,3 +339,53 @@ inBrowser('a tab opened while another sends what an earlier page left does not s
   await two.waitForTimeout(300);
   assert.equal(recorder.sent().length, 1);
 });
+
+const SLOW = `tabard.addSourceMiddleware(async ({ payload, next }) => {
+  await new Promise((go) => setTimeout(go, 400));
+  payload.obj.properties = { ...payload.obj.properties, email: undefined, passed: (payload.obj.properties.passed || 0) + 1 };
+  next(payload);
+})`;
+
+inBrowser('a message still inside a middleware when the page goes is taken through those of the next page, and sent once', async ({ page, recorder }) => {
+  recorder.page('/', SLOW, { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  await page.goto(recorder.url());
+  await started(page);
+  await leave(page, `addEventListener('pagehide', () => tabard.track('in pagehide')); tabard.track('before', { email: 'a@example.com' }); location = '/?next'`);
+  await started(page);
+  await recorder.untilAccepted(2);
+  await page.waitForTimeout(900);
+  const sent = recorder.sent();
+  assert.deepEqual(sent.map(({ event, properties, raw }: any) => [event, properties, raw]).sort(), [
+    ['before', { passed: 1 }, undefined],
+    ['in pagehide', { passed: 1 }, undefined],
+  ]);
+  assert.equal(sent.find(({ event }) => event === 'before')!.context.page.search, '');
+  assert.equal(await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`), undefined);
+});
+
+inBrowser('a message that waits for a plugin to load when the page goes arrives from the next page, once', async ({ page, recorder }) => {
+  const plugin = (load: string) => `tabard.register({ name: 'p', type: 'enrichment', load: () => ${load}, track: (ctx) => ctx.updateEvent('context.shop', 7) })`;
+  const bare = { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') };
+  recorder.page('/', plugin('new Promise(() => {})'), bare);
+  recorder.page('/next', plugin('0'), bare);
+  await page.goto(recorder.url());
+  await started(page);
+  await leave(page, `tabard.track('waits'); setTimeout(() => { location = '/next' }, 50)`);
+  await started(page);
+  await recorder.untilAccepted(1);
+  await page.waitForTimeout(300);
+  assert.deepEqual(recorder.sent().map(({ event, context }) => [event, context.shop]), [['waits', 7]]);
+});
+
+inBrowser('what a middleware drops is not stored; what is inside it at an optOut is not sent, not even after optIn', async ({ page, recorder }) => {
+  recorder.page('/', `tabard.addSourceMiddleware(async ({ payload, next }) => { await new Promise((go) => setTimeout(go, 200)); if (payload.obj.event !== 'dropped') next(payload); })`, { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  await page.goto(recorder.url());
+  await started(page);
+  const reason = page.evaluate(`tabard.track('dropped').then(({ reason }) => reason)`);
+  assert.equal(await reason, 'middleware');
+  await page.evaluate(`document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))`);
+  assert.equal(await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`), undefined);
+  const out = page.evaluate(`{ const call = tabard.track('out'); tabard.optOut(); tabard.optIn(); call.then(({ reason }) => reason) }`);
+  assert.equal(await out, 'consent');
+  assert.equal(recorder.sent().length, 0);
+});

@@ -80,7 +80,7 @@ inBrowser('what was said more than seven days ago is said again', async ({ page,
   recorder.page('/');
   await page.goto(recorder.url());
   await started(page);
-  const age = (days: number) => `{ const [print, time, saved] = JSON.parse(localStorage.tabard_sent); localStorage.tabard_sent = JSON.stringify([print, time - ${days} * 864e5, saved]) }`;
+  const age = (days: number) => `{ const [print, time] = JSON.parse(localStorage.tabard_sent); const then = time - ${days} * 864e5; localStorage.tabard_sent = JSON.stringify([print, then]); document.cookie = 'tabard_sent=' + then + ';domain=.site.localhost;path=/' }`;
   await page.evaluate(`tabard.identify('u1')`);
   await page.evaluate(age(6));
   assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), true);
@@ -93,7 +93,7 @@ inBrowser('what is remembered from a time to come, of a clock that was wrong, su
   await page.goto(recorder.url());
   await started(page);
   await page.evaluate(`tabard.identify('u1')`);
-  await page.evaluate(`{ const [print, time, saved] = JSON.parse(localStorage.tabard_sent); localStorage.tabard_sent = JSON.stringify([print, time + 864e5, saved]) }`);
+  await page.evaluate(`{ const [print, time] = JSON.parse(localStorage.tabard_sent); const then = time + 864e5; localStorage.tabard_sent = JSON.stringify([print, then]); document.cookie = 'tabard_sent=' + then + ';domain=.site.localhost;path=/' }`);
   assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), false);
   assert.equal(await page.evaluate(`tabard.identify('u1').then(({ suppressed }) => suppressed)`), true);
 });
@@ -109,4 +109,42 @@ inBrowser('an identify whose answer its page does not live to see still counts: 
   await recorder.until(() => identifies(recorder) === 2, 'the second identify');
   recorder.fault = undefined;
   assert.equal(await page.evaluate(`tabard.identify('u1', { plan: 'a' }).then(({ suppressed }) => suppressed)`), false);
+});
+
+inBrowser('what another sub-domain said meanwhile counts: the person it changed is described again', async ({ context, recorder }) => {
+  recorder.page('/');
+  const [shop, blog] = [await context.newPage(), await context.newPage()];
+  await shop.goto(recorder.url('/', 'shop.site.localhost'));
+  await blog.goto(recorder.url('/', 'blog.site.localhost'));
+  await Promise.all([started(shop), started(blog)]);
+  const left = (plan: string) => `tabard.identify('u1', { plan: '${plan}' }).then(({ suppressed }) => suppressed)`;
+  assert.equal(await shop.evaluate(left('a')), false);
+  assert.equal(await shop.evaluate(left('a')), true);
+  assert.equal(await blog.evaluate(left('b')), false);
+  assert.equal(await shop.evaluate(left('a')), false);
+  assert.equal(await shop.evaluate(left('a')), true);
+  assert.equal(await blog.evaluate(left('b')), false);
+});
+
+inBrowser('while one is on its way, what another tab began later counts', async ({ context, recorder }) => {
+  recorder.page('/');
+  const [one, two] = [await context.newPage(), await context.newPage()];
+  await one.goto(recorder.url());
+  await two.goto(recorder.url());
+  await Promise.all([started(one), started(two)]);
+  recorder.fault = () => ({ status: 200, delayMs: 600 });
+  await one.evaluate(`void (window.first = tabard.identify('u1', { plan: 'a' }))`);
+  await one.waitForTimeout(20);
+  await two.evaluate(`void tabard.identify('u1', { plan: 'b' })`);
+  assert.equal(await one.evaluate(`tabard.identify('u1', { plan: 'a' }).then(({ suppressed }) => suppressed)`), false);
+  assert.equal(await one.evaluate('first.then(({ delivered }) => delivered)'), true);
+});
+
+inBrowser('without cookies of its own a browser still leaves out what it said before', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  await page.goto(recorder.url());
+  await started(page);
+  await page.evaluate(`tabard.identify('u1', { plan: 'a' })`);
+  await context.clearCookies({ name: 'tabard_sent' });
+  assert.equal(await page.evaluate(`tabard.identify('u1', { plan: 'a' }).then(({ suppressed }) => suppressed)`), true);
 });
