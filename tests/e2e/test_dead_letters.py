@@ -34,8 +34,8 @@ def applied(tabard: Installation, file: Path, url: str, mapping: str) -> None:
 
 def letters(tabard: Installation, *options: str) -> list[dict[str, Any]]:
     found = tabard.tabard("dead-letter", "list", *options)
-    assert isinstance(found, list)
-    return found
+    assert isinstance(found, dict)
+    return list(found["deadLetters"])
 
 
 def test_a_corrected_mapping_sends_one_dead_letter_then_all_of_them_and_those_of_a_replay(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Collector:
     def write_key(self) -> str:
         """The key of the first source."""
         listed = subprocess.run(self._tabard("source", "list", "--json"), capture_output=True, check=True)
-        return str(json.loads(listed.stdout)[0]["writeKey"])
+        return str(json.loads(listed.stdout)["sources"][0]["writeKey"])
 
     def logged_ids(self) -> list[str]:
         """The messageIds in the log, in its order."""

@@ -1,5 +1,6 @@
 """`tabard dead-letter` and `tabard replay`: what could not be delivered, and sending again."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,27 @@ from tabard.commands.frame import (
     print_table,
 )
 from tabard.compose.deliveries import InstallationDeliveries
-from tabard.compose.orders import give
-from tabard.compose.workspace import named_destination, open_workspace
-from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay
-from tabard.delivery.replay import checked
+from tabard.compose.orders import DeliveryOrders
+from tabard.delivery.dead_letter import LetterSearch
+from tabard.delivery.replay import ReplayRefused, asked
+from tabard.destinations.kit.trigger_syntax import TriggerInvalid
 from tabard.message.traits import parse_instant
-from tabard.message.types import position
-from tabard.storage.deliveries import Replay
+from tabard.message.types import position_named
 from tabard.storage.sqlite.installation import open_installation
 
 _destination_option = click.option("--destination", help="Of this destination, or of the replay of this id, only.")
+
+
+def _search_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which dead letters are meant."""
+    for option in (
+        click.option("--identifier", default="", help="Only those about this user, anonymous id or e-mail, as sent."),
+        click.option("--since", help="Only those failing since this time or later (ISO 8601)."),
+        click.option("--code", default="", help="Only those with this code, such as http_422."),
+        click.option("--text", default="", help="Only those with this text in code, reason or message id."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("dead-letter", epilog=example("tabard dead-letter list", "tabard dead-letter resend crm --all"))
@@ -38,14 +50,14 @@ def dead_letter() -> None:
 
 @dead_letter.command("list", epilog=example("tabard dead-letter list --destination crm --text 401 --json"))
 @_destination_option
-@click.option("--text", default="", help="Only those with this text in code, reason or message id.")
+@_search_options
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
 @data_option
 @json_option
-def list_letters(destination: str | None, text: str, limit: int, data: Path, as_json: bool) -> None:
+def list_letters(destination: str | None, limit: int, data: Path, as_json: bool, **given: Any) -> None:
     """List dead letters, newest first."""
-    consumer = _consumer_or_replay(data, destination) if destination else None
-    found = InstallationDeliveries(open_installation(data)).dead_letters(consumer, limit, text)
+    consumer = _orders(data).consumer(destination) if destination else None
+    found = InstallationDeliveries(open_installation(data)).dead_letters(_search(consumer, given), limit)
     if as_json:
         print_json(found)
         return
@@ -60,7 +72,7 @@ def list_letters(destination: str | None, text: str, limit: int, data: Path, as_
                 each["failingSince"],
                 each["reason"],
             )
-            for each in found
+            for each in found["deadLetters"]
         ),
     )
 
@@ -73,7 +85,7 @@ def list_letters(destination: str | None, text: str, limit: int, data: Path, as_
 def show(destination: str, position: str, data: Path, as_json: bool) -> None:
     """Show one dead letter with its attempts: what was sent and what came back, secrets cut out."""
     deliveries = InstallationDeliveries(open_installation(data))
-    found = deliveries.dead_letter(_consumer_or_replay(data, destination), _position(position))
+    found = deliveries.dead_letter(_orders(data).consumer(destination), _position(position))
     if found is None:
         raise not_found("dead letter", position, "`tabard dead-letter list` shows them")
     if as_json:
@@ -91,26 +103,24 @@ def show(destination: str, position: str, data: Path, as_json: bool) -> None:
 )
 @click.argument("destination", metavar="DESTINATION|REPLAY_ID")
 @click.option("--position", "positions", multiple=True, metavar="PARTITION:OFFSET", help="This one; repeat it.")
-@click.option("--text", default="", help="Those with this text in code, reason or message id.")
+@_search_options
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @data_option
 @json_option
 def resend(
-    destination: str, positions: tuple[str, ...], text: str, everything: bool, data: Path, as_json: bool
+    destination: str, positions: tuple[str, ...], everything: bool, data: Path, as_json: bool, **given: Any
 ) -> None:
     """Try dead letters again, with the destination's present configuration.
 
     Those of a replay are named by its id (`tabard dead-letter list`, `tabard replay list`).
     """
-    if not (positions or text or everything):
-        raise CommandFailed("usage", "say which: --position, --text or --all", EXIT_USAGE)
-    order = Resend(
-        id=SystemClock().new_id(),
-        consumer=_consumer_or_replay(data, destination),
-        positions=tuple(map(_position, positions)) if positions else None,
-        text=text,
-    )
-    _give(data, order, as_json=as_json)
+    if not (positions or everything or any(given.values())):
+        raise CommandFailed(
+            "usage", "say which: --position, --text, --code, --since, --identifier or --all", EXIT_USAGE
+        )
+    orders = _orders(data)
+    search = _search(orders.consumer(destination), given)
+    _print(orders.resend(search, tuple(map(_position, positions)) or None), as_json=as_json)
 
 
 @click.group(epilog=example("tabard replay start crm --since 2026-11-01", "tabard replay list"))
@@ -120,7 +130,7 @@ def replay() -> None:
 
 @replay.command(epilog=example("tabard replay start crm --since 2026-11-01 --until 2026-11-02 --only failed"))
 @click.argument("destination")
-@click.option("--since", required=True, help="Messages received from this time on (ISO 8601).")
+@click.option("--since", required=True, help="Messages received from this time on (ISO 8601), or beginning.")
 @click.option("--until", help="Until this time; now unless given.")
 @click.option("--only", type=click.Choice(["all", "failed", "undelivered"]), default="all", show_default=True)
 @click.option("--trigger", default="", help="Only messages this trigger matches.")
@@ -129,19 +139,12 @@ def replay() -> None:
 @json_option
 def start(destination: str, data: Path, as_json: bool, **options: Any) -> None:
     """Begin a replay. It runs behind live traffic, keeps books of its own and may overtake what still waits."""
-    chosen = Replay(
-        since=_instant(options["since"]),
-        until=_instant(options["until"]) if options["until"] else 0,
-        only=options["only"],
-        trigger=options["trigger"],
-        rate_per_s=options["rate_per_s"],
-    )
+    given = {**options, "until": options["until"] or ""}
     try:
-        checked(chosen, SystemClock().now_ms())
-    except ValueError as problem:
+        answer = _orders(data).start_replay(destination, asked(**given))
+    except (ReplayRefused, TriggerInvalid) as problem:
         raise CommandFailed("replay_refused", str(problem), EXIT_USAGE) from problem
-    order = StartReplay(id=SystemClock().new_id(), destination=_consumer(data, destination), replay=chosen)
-    _give(data, order, as_json=as_json)
+    _print(answer, as_json=as_json)
 
 
 @replay.command(epilog=example("tabard replay cancel 0f2c7c1e-2f5e-4f4e-9f0e-6f8d1a2b3c4d"))
@@ -150,15 +153,18 @@ def start(destination: str, data: Path, as_json: bool, **options: Any) -> None:
 @json_option
 def cancel(replay_id: str, data: Path, as_json: bool) -> None:
     """End a replay where it is."""
-    _give(data, CancelReplay(id=SystemClock().new_id(), consumer=replay_id), as_json=as_json)
+    _print(_orders(data).cancel_replay(replay_id), as_json=as_json)
 
 
 @replay.command("list", epilog=example("tabard replay list --json"))
+@click.option("--destination", help="Of this destination only.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
 @data_option
 @json_option
-def list_replays(data: Path, as_json: bool) -> None:
-    """List replays with their progress and books."""
-    found = InstallationDeliveries(open_installation(data)).replays()
+def list_replays(destination: str | None, limit: int, data: Path, as_json: bool) -> None:
+    """List replays with their progress and books, newest first."""
+    consumer = _orders(data).consumer(destination) if destination else None
+    found = InstallationDeliveries(open_installation(data)).replays(limit, destination_id=consumer)
     if as_json:
         print_json(found)
         return
@@ -170,39 +176,40 @@ def list_replays(data: Path, as_json: bool) -> None:
                 each["name"],
                 each["state"],
                 f"{each['progress']:.0%}",
-                each["total"]["delivered"],
-                each["total"]["dead"],
+                each["books"]["delivered"],
+                each["books"]["dead"],
             )
-            for each in found
+            for each in found["replays"]
         ),
     )
 
 
-def _give(data: Path, order: Order, *, as_json: bool) -> None:
-    answer = give(open_installation(data), order, SystemClock())
+def _print(answer: dict[str, Any], *, as_json: bool) -> None:
+    """Prints what the deliverer said to an order."""
     if as_json:
-        print_json({"order": order.id, **answer})
+        print_json(answer)
     elif answer.get("waiting"):
-        print_line(f"order {order.id} waits for the deliverer; it is applied when that next runs")
+        print_line(f"order {answer['order']} waits for the deliverer; it is applied when that next runs")
     else:
-        print_line(", ".join(f"{key}: {value}" for key, value in answer.items()))
+        print_line(", ".join(f"{key}: {value}" for key, value in answer.items() if key != "order"))
 
 
-def _consumer(data: Path, name: str) -> str:
-    with open_workspace(data) as workspace:
-        return named_destination(workspace, name).id
+def _orders(data: Path) -> DeliveryOrders:
+    return DeliveryOrders(open_installation(data), SystemClock())
 
 
-def _consumer_or_replay(data: Path, name: str) -> str:
-    replays = InstallationDeliveries(open_installation(data)).replays()
-    return name if name in {each["id"] for each in replays} else _consumer(data, name)
+def _search(consumer: str | None, given: dict[str, Any]) -> LetterSearch:
+    since = _instant(given["since"]) if given["since"] else 0
+    return LetterSearch(
+        consumer=consumer, text=given["text"], code=given["code"], since=since, identifier=given["identifier"]
+    )
 
 
 def _position(text: str) -> int:
-    partition, separator, offset = text.partition(":")
-    if not separator or not partition.isdecimal() or not offset.isdecimal():
+    found = position_named(text)
+    if found is None:
         raise CommandFailed("usage", f"{text!r} is no position; write partition:offset, as in 1:42", EXIT_USAGE)
-    return position(int(partition), int(offset))
+    return found
 
 
 def _instant(text: str) -> int:

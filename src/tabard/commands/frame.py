@@ -84,6 +84,7 @@ _NAMED: Final = {
     "AlreadyRunning": ("already_running", EXIT_INSTALLATION),
     "SourceUnknown": ("source_unknown", EXIT_NOT_FOUND),
     "DestinationUnknown": ("destination_unknown", EXIT_NOT_FOUND),
+    "ReplayUnknown": ("replay_unknown", EXIT_NOT_FOUND),
     "ImportStopped": ("import_stopped", EXIT_PROBLEM),
     "BackupRefused": ("backup_refused", EXIT_PROBLEM),
     "BackupDamaged": ("backup_damaged", EXIT_PROBLEM),

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,22 +47,23 @@ _AT_ONCE: Final = 500
 def tail(source_name: str | None, call_type: str | None, last: int, no_follow: bool, data: Path, as_json: bool) -> None:
     """Show messages as they are stored.
 
-    With --json: one document a line while following, one list with --no-follow.
+    With --json: one document a line while following, one of all `messages` with --no-follow.
     """
     source = _source_id(data, source_name) if source_name else None
+    names = source_names(data)
     with contextlib.closing(message_reader(open_installation(data))) as reader:
         cursor = reader.resolved()
         older = reader.newest(last, source=source, call_type=call_type)[::-1] if last else []
         if no_follow and as_json:
-            print_json([message_document(each) for each in older])
+            print_json({"messages": [message_document(each, names) for each in older]})
             return
         for each in older:
-            _show(each, as_json=as_json)
+            _show(each, names, as_json=as_json)
         if no_follow:
             return
         for each in _following(reader, cursor):
             if source in (None, each.source) and call_type in (None, each.type):
-                _show(each, as_json=as_json)
+                _show(each, names, as_json=as_json)
 
 
 @click.command(epilog=example("tabard trace 0f2c7c1e-2f5e-4f4e-9f0e-6f8d1a2b3c4d", "tabard trace m1 --json"))
@@ -81,14 +82,14 @@ def trace(message_id: str, verbose: bool, data: Path, as_json: bool) -> None:
     deliveries = InstallationDeliveries(installation).trace(message_id)
     rules = rules_of(running_settings(installation))
     ignored = [ignored_in(each, rules) for each in found]
+    names = source_names(data)
     if as_json:
         documents = [
-            {**message_document(each), "dead": why and reason_json(why), "ignored": what}
+            {**message_document(each, names), "dead": why and reason_json(why), "ignored": what}
             for each, why, what in zip(found, dead, ignored, strict=True)
         ]
         print_json({"messages": documents, "deliveries": deliveries})
         return
-    names = source_names(data)
     for each, why, what in zip(found, dead, ignored, strict=True):
         source = names.get(each.source, each.source)
         print_line(f"accepted    {iso_ms(each.received_at)} at {position_text(each.position)}, source {source}")
@@ -129,9 +130,9 @@ def _following(reader: MessageReader, cursor: dict[int, int]) -> Iterator[Stored
         time.sleep(_PAUSE_S)
 
 
-def _show(message: StoredMessage, *, as_json: bool) -> None:
+def _show(message: StoredMessage, names: Mapping[str, str], *, as_json: bool) -> None:
     if as_json:
-        print_json_line(message_document(message))
+        print_json_line(message_document(message, names))
     else:
         print_line(f"{iso_ms(message.received_at)}  {position_text(message.position):>10}  {_summary(message)}")
 

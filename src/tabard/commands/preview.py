@@ -1,6 +1,5 @@
 """`tabard preview`: what a destination would send."""
 
-import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,16 +19,23 @@ from tabard.commands.frame import (
     print_notes,
 )
 from tabard.compose.destinations import DestinationDesk, desk_of, desk_without_installation
-from tabard.compose.preview import Asked, asked_of, preview_many, preview_one, without_secrets
-from tabard.compose.running import running_settings
-from tabard.compose.store import message_reader, profile_reader
-from tabard.compose.workspace import DestinationUnknown, named_destination, open_workspace
-from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
-from tabard.destinations.preview import requests_as_json
+from tabard.compose.preview import (
+    Asked,
+    alone,
+    compiled_for_preview,
+    one_json,
+    preview_last,
+    preview_one,
+    summary_json,
+    without_secrets,
+)
+from tabard.compose.workspace import named_destination, open_workspace
+from tabard.delivery.compiled import Compiled
 from tabard.message.parse import Refused, judge
 from tabard.storage.sqlite.installation import Installation, open_installation
 from tabard.workspace.declaration import DeclarationInvalid
-from tabard.workspace.types import DestinationInstance, Subscription
+from tabard.workspace.edit import SubscriptionEdit
+from tabard.workspace.types import DestinationInstance, DestinationUnknown
 
 
 @click.command(
@@ -61,15 +67,10 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
         return
     if options["event"] is None:
         raise CommandFailed("usage", "give a call with --event FILE, or --last N", EXIT_USAGE)
-    previews = without_secrets(preview_one(compiled, Asked(_call(options["event"])), now), compiled)
-    requests = requests_as_json(previews)
-    refusals = [
-        {"subscription": each.subscription, "action": each.action, **refusal.as_json()}
-        for each in previews
-        for refusal in each.refusals
-    ]
+    shown = one_json(without_secrets(preview_one(compiled, Asked(_call(options["event"])), now), compiled))
+    requests, refusals = shown["requests"], shown["refusals"]
     if as_json:
-        print_json(requests or {"requests": [], "refusals": refusals})
+        print_json(requests or shown)
         if requests:
             print_notes(f"{each['kind']}: {each['reason']}" for each in refusals)
         return
@@ -86,23 +87,9 @@ def preview(destination: str, data: Path, as_json: bool, **options: Any) -> None
 
 
 def _print_summary(compiled: Compiled, data: Path, last: int, now: datetime, *, as_json: bool) -> None:
-    installation = open_installation(data)
-    with (
-        contextlib.closing(message_reader(installation)) as reader,
-        contextlib.closing(profile_reader(installation, running_settings(installation))) as profiles,
-    ):
-        asked = [asked_of(each, reader, profiles) for each in reader.newest(last) if each.body]
-    summary = preview_many(compiled, asked, now)
+    summary = preview_last(open_installation(data), compiled, last, now)
     if as_json:
-        print_json(
-            {
-                "messages": summary.messages,
-                "requests": summary.requests,
-                "people": summary.people,
-                "profiles": summary.profiles,
-                "refusals": dict(summary.refusals),
-            }
-        )
+        print_json(summary_json(summary))
         return
     print_line(f"{summary.messages} messages: {summary.requests} requests; {summary.people} people touched")
     print_line(f"would create about {summary.profiles} profiles there, fewer where it knows them already")
@@ -120,20 +107,12 @@ def _compiled(name: str, data: Path, options: dict[str, Any]) -> Compiled:
     if found is None:
         subscriptions = desk.preset_subscriptions(name)
         found = DestinationInstance(id="preview", name=name, slug=name, subscriptions=subscriptions)
-    action = options["action"]
-    if action:
-        mapping = _object(options["mapping"]) if options["mapping"] else desk.default_mapping(kind.slug, action)
-        only = Subscription(id="preview", action=action, subscribe=_ANY, mapping=mapping, name="preview")
-        found = msgspec.structs.replace(found, subscriptions=(only,))
+    if options["action"]:
+        mapping = _object(options["mapping"]) if options["mapping"] else msgspec.UNSET
+        found = alone(desk, found, "", SubscriptionEdit(action=options["action"], mapping=mapping))
     if not found.enabled:
         print_notes([f"{name} is disabled: this is what it would send if it were enabled"])
-    try:
-        return compile_instance(msgspec.structs.replace(found, enabled=True), kind, settings)
-    except InstanceUnusable as problem:
-        raise DeclarationInvalid(str(problem)) from problem
-
-
-_ANY = " or ".join(f'type = "{each}"' for each in ("identify", "track", "page", "screen", "group", "alias"))
+    return compiled_for_preview(desk, found, settings)
 
 
 def _instance(name: str, data: Path, desk: DestinationDesk) -> DestinationInstance | None:

@@ -95,7 +95,7 @@ def list_sources(data: Path, as_json: bool) -> None:
         sources = workspace.sources()
     host = _host(data)
     if as_json:
-        print_json([_document(each, host) for each in sources])
+        print_json({"sources": [_document(each, host) for each in sources]})
         return
     print_table(
         ("NAME", "KIND", "STATE", "WRITE KEY", "ID"),

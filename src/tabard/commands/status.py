@@ -70,17 +70,17 @@ def rejected(limit: int, source_name: str | None, data: Path, as_json: bool) -> 
     if source_name:
         with open_workspace(data) as workspace:
             source = named_source(workspace, source_name).id
-    found = InstallationRejections(installation).newest(limit, source)
-    if as_json:
-        print_json(found)
-        return
     names = source_names(data)
+    found = [
+        {**each, "sourceName": names.get(each["source"], each["source"])}
+        for each in InstallationRejections(installation).newest(limit, source)
+    ]
+    if as_json:
+        print_json({"rejections": found})
+        return
     print_table(
         ("RECEIVED", "SOURCE", "CODE", "MESSAGE"),
-        (
-            (each["receivedAt"], names.get(each["source"], each["source"]), each["code"], each["message"])
-            for each in found
-        ),
+        ((each["receivedAt"], each["sourceName"], each["code"], each["message"]) for each in found),
     )
 
 
@@ -160,5 +160,6 @@ def _role(role: dict[str, Any]) -> tuple[Any, ...]:
 def _line(destination: dict[str, Any]) -> tuple[Any, ...]:
     lag = f"{destination['lagMs'] / 1000:.1f} s" if "lagMs" in destination else "-"
     more = "+" if destination.get("pendingIsMin") else ""
-    terms = (f"{destination.get(term, 0)}{more if term == 'pending' else ''}" for term in _SHOWN)
-    return destination["name"], destination.get("state", "-"), *terms, lag
+    books = destination["books"]
+    terms = (f"{books.get(term, 0)}{more if term == 'pending' else ''}" for term in _SHOWN)
+    return destination["name"], destination["state"], *terms, lag

@@ -5,15 +5,11 @@ from typing import Any
 
 from tabard.compose.destinations import DestinationDesk
 from tabard.delivery.egress import Egress, EgressRules
-from tabard.destinations.kit.destination import CheckCredentials
+from tabard.destinations.kit.destination import CheckCredentials, DestinationTestFailed
 from tabard.destinations.kit.errors import DestinationError
 from tabard.destinations.kit.payload import check_settings
 from tabard.settings import Settings
 from tabard.workspace.types import DestinationInstance
-
-
-class DestinationTestFailed(Exception):
-    """A destination does not accept its settings; the text is its reason."""
 
 
 def ask_destination(instance: DestinationInstance, desk: DestinationDesk, settings: Settings) -> None:

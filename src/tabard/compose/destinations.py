@@ -12,9 +12,10 @@ from tabard.destinations.kit.action import Action
 from tabard.destinations.kit.destination import Destination
 from tabard.destinations.kit.plan import unknown_fields
 from tabard.destinations.registry import Registry, load_registry
+from tabard.message.traits import iso_ms
 from tabard.storage.sqlite.installation import Installation
 from tabard.storage.sqlite.keys import SealingKeys, is_sealed, sealing_keys
-from tabard.workspace.declaration import DeclarationInvalid, SubscriptionDeclared
+from tabard.workspace.declaration import DeclarationInvalid, Fault, SubscriptionDeclared
 from tabard.workspace.plan import HIDDEN
 from tabard.workspace.types import DestinationInstance, Subscription
 
@@ -22,6 +23,24 @@ from tabard.workspace.types import DestinationInstance, Subscription
 def registry_of(installation: Installation) -> Registry:
     """The built-in destinations, those of the folder `plugins/` in the data folder, those of installed packages."""
     return load_registry(installation.plugins)
+
+
+def line(instance: DestinationInstance, books: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What lists and status show of an instance: who it is, its state, its books (`InstallationDeliveries.books`)."""
+    known = identity(instance)
+    book = {"state": "starting", "why": "", "books": {}, **books.get(instance.id, {})}
+    return known | {key: value for key, value in book.items() if key not in known}
+
+
+def identity(instance: DestinationInstance) -> dict[str, Any]:
+    """Which instance it is, and whether it works. `pausedAt`: since when an operator has it paused, None if not."""
+    return {
+        "id": instance.id,
+        "name": instance.name,
+        "kind": instance.slug,
+        "enabled": instance.enabled,
+        "pausedAt": iso_ms(instance.paused_at) if instance.paused_at else None,
+    }
 
 
 class DestinationDesk:
@@ -87,6 +106,18 @@ class DestinationDesk:
         except KeyError as problem:
             raise DeclarationInvalid(str(problem.args[0])) from problem
 
+    def known_settings(self, slug: str, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings themselves. Raises `DeclarationInvalid` for those that the kind does not have."""
+        fields = self.kind(slug).settings
+        faults = [
+            Fault(f"settings.{key}", f"a {slug} has no setting {key!r}; it has {', '.join(fields)}")
+            for key in settings
+            if key not in fields
+        ]
+        if faults:
+            raise DeclarationInvalid("; ".join(each.message for each in faults), faults)
+        return settings
+
     def read_settings(self, slug: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Settings as declared or given in a shell: JSON in a text where the field is an object or a list."""
         fields = self.kind(slug).settings
@@ -113,7 +144,7 @@ class DestinationDesk:
         try:
             compile_instance(plain, self.kind(plain.slug), plain.settings)
         except InstanceUnusable as problem:
-            raise DeclarationInvalid(str(problem)) from problem
+            raise DeclarationInvalid(str(problem), problem.faults) from problem
         return msgspec.structs.replace(
             plain, settings=self._keys.seal_settings(plain.settings, self.secret_fields(plain.slug))
         )

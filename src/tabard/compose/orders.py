@@ -6,17 +6,17 @@ from typing import Any, Final
 
 from tabard.clock import Clock
 from tabard.compose.running import running_role
-from tabard.delivery.orders import Order, place
-from tabard.storage.sqlite.database import DatabaseMissing
+from tabard.compose.workspace import named_destination, open_workspace
+from tabard.delivery.dead_letter import LetterSearch
+from tabard.delivery.orders import CancelReplay, Order, OrderRefused, Resend, StartReplay, place
+from tabard.delivery.replay import ReplayUnknown, checked
+from tabard.storage.deliveries import ConsumerKind, Replay
+from tabard.storage.sqlite.database import DatabaseMissing, is_made
 from tabard.storage.sqlite.delivery import SqliteDeliveryReader
 from tabard.storage.sqlite.installation import Installation
 
 WAIT_S: Final = 10.0
 _PAUSE_S: Final = 0.1
-
-
-class OrderRefused(Exception):
-    """The deliverer will not do it; the text is its reason."""
 
 
 def give(installation: Installation, order: Order, clock: Clock) -> dict[str, Any]:
@@ -45,3 +45,61 @@ def _answer(installation: Installation, order_id: str) -> dict[str, Any] | None:
         return None
     with contextlib.closing(reader):
         return reader.order_answer(order_id)
+
+
+class DeliveryOrders:
+    """Orders to the deliverer as people give them (`web.deps.Orders`).
+
+    Each answers with the order's id and what the deliverer says, or `waiting` (see `give`), and raises `OrderRefused`.
+    A consumer is named by a destination's name or id, or by a replay's id; `DestinationUnknown` for what is neither.
+    """
+
+    def __init__(self, installation: Installation, clock: Clock) -> None:
+        self._installation = installation
+        self._clock = clock
+
+    def consumer(self, name: str) -> str:
+        """The id of the consumer of that name."""
+        return name if name in self._replays() else self._destination(name)
+
+    def resend(self, search: LetterSearch, positions: tuple[int, ...] | None = None) -> dict[str, Any]:
+        """Tries the dead letters of one consumer again: those at the positions, or else all that are looked for."""
+        return self._give(
+            Resend(
+                id=self._clock.new_id(),
+                consumer=search.consumer or "",
+                positions=positions,
+                text=search.text,
+                code=search.code,
+                since=search.since,
+                identifier=search.identifier,
+            )
+        )
+
+    def start_replay(self, destination: str, replay: Replay) -> dict[str, Any]:
+        """Begins a replay. Raises `ReplayRefused` or `TriggerInvalid`."""
+        order = StartReplay(
+            id=self._clock.new_id(),
+            destination=self._destination(destination),
+            replay=checked(replay, self._clock.now_ms()),
+        )
+        return self._give(order)
+
+    def cancel_replay(self, replay: str) -> dict[str, Any]:
+        """Ends a replay where it is. Raises `ReplayUnknown`."""
+        if replay not in self._replays():
+            raise ReplayUnknown(f"there is no replay {replay!r}; `tabard replay list` shows them")
+        return self._give(CancelReplay(id=self._clock.new_id(), consumer=replay))
+
+    def _give(self, order: Order) -> dict[str, Any]:
+        return {"order": order.id, **give(self._installation, order, self._clock)}
+
+    def _destination(self, name: str) -> str:
+        with open_workspace(self._installation.data) as workspace:
+            return named_destination(workspace, name).id
+
+    def _replays(self) -> set[str]:
+        if not is_made(self._installation.delivery_db):
+            return set()
+        with contextlib.closing(SqliteDeliveryReader(self._installation.delivery_db)) as reader:
+            return {each.id for each in reader.consumers() if each.kind is ConsumerKind.REPLAY}

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from tabard.compose.deliveries import InstallationDeliveries
-from tabard.compose.destinations import registry_of
+from tabard.compose.destinations import line, registry_of
 from tabard.compose.quarantine import InstallationQuarantine
 from tabard.compose.role_status import SupervisedRole, running_roles, supervised_roles
-from tabard.compose.running import running_role, running_settings
+from tabard.compose.running import running_settings
 from tabard.compose.store import message_reader, rules_of
 from tabard.delivery.addresses import REFUSED, refused_host
 from tabard.log.disk import disk
@@ -173,14 +173,9 @@ _TERMS: Final = ("stored", "duplicates", "conflicting", "quarantined")
 
 def _destinations(installation: Installation) -> list[Json]:
     books = InstallationDeliveries(installation).books()
-    if running_role(installation, "deliverer") is None:
-        books = {id_: {**book, "state": "stopped"} for id_, book in books.items()}
     with contextlib.closing(SqliteWorkspaceReader(installation.workspace_db)) as workspace:
         instances = workspace.destinations()
-    return [
-        {"id": each.id, "name": each.name, "kind": each.slug, "enabled": each.enabled, **books.get(each.id, {})}
-        for each in instances
-    ]
+    return [line(each, books) for each in instances]
 
 
 def _refused_hosts(installation: Installation) -> dict[str, str]:
@@ -228,8 +223,9 @@ def _destination_warnings(destination: Json) -> Iterator[Json]:
         yield _warning("destination_behind", name, text)
     if destination.get("unbalanced"):
         yield _warning("books_unbalanced", name, f"the books of {name} do not balance: {destination['unbalanced']}")
-    if destination.get("dead"):
-        yield _warning("dead_letters", name, f"destination {name} has {destination['dead']} dead letters")
+    dead = destination["books"].get("dead")
+    if dead:
+        yield _warning("dead_letters", name, f"destination {name} has {dead} dead letters")
     failed = destination.get("erasures", {}).get("failed")
     if failed:
         text = f"destination {name} did not carry out {failed} deletions; `tabard dead-letter list` names the people"

@@ -5,11 +5,13 @@ import hmac
 from typing import Any, Final
 
 from tabard.compose.alarm import Alarm
+from tabard.compose.configured import ConfiguredDestinations
 from tabard.compose.controls import Controls
 from tabard.compose.deliveries import InstallationDeliveries
 from tabard.compose.http import serve_asgi
 from tabard.compose.identity import StoreIdentity
 from tabard.compose.listening import address_text, listener
+from tabard.compose.orders import DeliveryOrders
 from tabard.compose.quarantine import InstallationQuarantine
 from tabard.compose.rejections import InstallationRejections
 from tabard.compose.role_process import RoleProcess
@@ -64,6 +66,8 @@ def run_web(role: RoleProcess) -> None:
         controls=Controls(installation, role.clock),
         status=current_status,
         ended=EndedSessions(installation.sessions_file, installation.run / "sessions.lock", SESSION_S),
+        destinations=ConfiguredDestinations(installation, role.clock),
+        orders=DeliveryOrders(installation, role.clock),
     )
     alarm = Alarm(settings.alarm_url, current_status) if settings.alarm_url else None
     if alarm:

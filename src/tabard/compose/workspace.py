@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tabard.storage.sqlite.installation import open_installation
 from tabard.storage.sqlite.workspace import SqliteWorkspace, SqliteWorkspaceReader
-from tabard.workspace.types import DestinationInstance, Source, SourceKind
+from tabard.workspace.types import DestinationInstance, DestinationUnknown, Source, SourceKind, SourceUnknown
 
 
 @contextlib.contextmanager
@@ -17,14 +17,6 @@ def open_workspace(data: Path) -> Iterator[SqliteWorkspace]:
         yield workspace
     finally:
         workspace.close()
-
-
-class SourceUnknown(LookupError):
-    """There is no such source; the text names the fix."""
-
-
-class DestinationUnknown(LookupError):
-    """There is no such destination; the text names the fix."""
 
 
 def source_names(folder: Path) -> dict[str, str]:

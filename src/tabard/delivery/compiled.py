@@ -1,24 +1,34 @@
 """A destination instance made ready: its route, its settings in plain, its subscriptions compiled."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from tabard.delivery.route import Filter, Route, route_of, untrusted
 from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
-from tabard.destinations.kit.payload import check_settings
+from tabard.destinations.kit.mapping import MappingInvalid, compile_mapping
+from tabard.destinations.kit.payload import PayloadRefused, check_settings
 from tabard.destinations.kit.plan import Invalid, Planned, Plans, Subscription, compile_subscription, plan_one
+from tabard.destinations.kit.subscription import compile_trigger
+from tabard.destinations.kit.trigger_syntax import TriggerInvalid
 from tabard.message.traits import iso_ms, parse_instant
+from tabard.workspace.declaration import Fault
 from tabard.workspace.types import DestinationInstance
 from tabard.workspace.types import Subscription as Configured
+
+T = TypeVar("T")
 
 _CONSENT: Final = "consent_categories"
 """The option that `route` reads."""
 
 
 class InstanceUnusable(ValueError):
-    """An instance that cannot deliver as it is configured; the text names what is wrong."""
+    """An instance that cannot deliver as it is configured; the text names all that is wrong, `faults` each place."""
+
+    def __init__(self, text: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(text)
+        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,11 @@ class Options:
     rate_per_s: float = 0.0
     batch_size: int | None = None
     batch_wait_s: float = 0.0
+
+
+def option_names() -> tuple[str, ...]:
+    """The names of the options there are."""
+    return (*Options.__dataclass_fields__, _CONSENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +106,66 @@ def compile_instance(
     instance: DestinationInstance, destination: Destination, plain_settings: Mapping[str, Any]
 ) -> Compiled:
     """The instance made ready. Raises `InstanceUnusable`, whatever is wrong with settings, triggers or mappings."""
+    found: list[_Faulty] = []
+    settings = _tried(lambda: check_settings(destination.settings, plain_settings), "settings", found)
+    subscriptions = []
+    for index, each in enumerate(instance.subscriptions):
+        try:
+            subscriptions += [(each.id, _compiled(each, destination))] if each.enabled else []
+        except ValueError as error:
+            found.append(_Faulty(str(error), _faults_of(each, destination, f"subscriptions[{index}]")))
+    options = _tried(lambda: _options(instance.options), "options", found)
+    _tried(lambda: _check_start(instance.start), "start", found)
+    if found:
+        text = "; ".join(each.text for each in found)
+        faults = [fault for each in found for fault in each.faults]
+        raise InstanceUnusable(f"destination {instance.name!r}: {text}", faults)
+    return Compiled(instance, destination, route_of(instance, destination), settings, tuple(subscriptions), options)
+
+
+class _Faulty(NamedTuple):
+    text: str
+    faults: list[Fault]
+
+
+def _tried(make: Callable[[], T], place: str, found: list[_Faulty]) -> T:
+    """What `make` makes; where it cannot, what is wrong is added to `found` and there is nothing to go on with."""
     try:
-        settings = check_settings(destination.settings, plain_settings)
-        subscriptions = compile_subscriptions(instance, destination)
-        options = _options(instance.options)
-        _check_start(instance.start)
+        return make()
     except (ValueError, TypeError) as error:
-        raise InstanceUnusable(f"destination {instance.name!r}: {error}") from error
-    return Compiled(instance, destination, route_of(instance, destination), settings, subscriptions, options)
+        found.append(_Faulty(str(error), _faults(error, place)))
+        return cast("T", None)
+
+
+def _faults_of(configured: Configured, destination: Destination, place: str) -> list[Fault]:
+    """Everything that is wrong with one subscription: its action, its trigger and its mapping."""
+    found: list[Fault] = []
+    for look in (
+        lambda: destination.action(configured.action),
+        lambda: compile_trigger(configured.subscribe),
+        lambda: compile_mapping(configured.mapping),
+    ):
+        try:
+            look()
+        except (ValueError, KeyError) as error:
+            found += _faults(error, place)
+    return found
+
+
+def _faults(error: BaseException, place: str) -> list[Fault]:
+    """Each thing that is wrong with its path: settings, mappings and options know it, a trigger shows the character."""
+    match error:
+        case PayloadRefused():
+            return [Fault(f"{place}.{each.field}", each.reason) for each in error.problems]
+        case MappingInvalid():
+            return [Fault(f"{place}.mapping{each.path}", each.problem) for each in error.faults]
+        case TriggerInvalid():
+            return [Fault(f"{place}.subscribe", str(error))]
+        case KeyError():
+            return [Fault(f"{place}.action", str(error.args[0]))]
+        case _OptionInvalid():
+            return [Fault(f"{place}.{error.option}", str(error))]
+    return [Fault(place, str(error))]
 
 
 def compile_subscriptions(
@@ -136,23 +203,31 @@ def withheld(subscriptions: Iterable[Subscription], message: Mapping[str, Any], 
     ]
 
 
+class _OptionInvalid(ValueError):
+    def __init__(self, option: str, text: str) -> None:
+        super().__init__(text)
+        self.option = option
+
+
 def _options(given: Mapping[str, Any]) -> Options:
-    known = (*Options.__dataclass_fields__, _CONSENT)
+    known = option_names()
     for name in given:
         if name not in known:
-            raise ValueError(f"there is no option {name!r}; there are {', '.join(known)}")
+            raise _OptionInvalid(name, f"there is no option {name!r}; there are {', '.join(known)}")
     options = Options(**{name: value for name, value in given.items() if name != _CONSENT})
     if options.record not in ("failures", "all"):
-        raise ValueError(f"option record is {options.record!r}; use 'failures' or 'all'")
+        raise _OptionInvalid("record", f"option record is {options.record!r}; use 'failures' or 'all'")
     for name in ("order_patience_s", "rate_per_s", "batch_size", "batch_wait_s"):
         value = getattr(options, name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
-            raise ValueError(f"option {name} is {value!r}; use a number of at least 0")
+            raise _OptionInvalid(name, f"option {name} is {value!r}; use a number of at least 0")
     if options.no_needless_calls not in (True, False):
-        raise ValueError(f"option no_needless_calls is {options.no_needless_calls!r}; use true or false")
+        text = f"option no_needless_calls is {options.no_needless_calls!r}; use true or false"
+        raise _OptionInvalid("no_needless_calls", text)
     categories = given.get(_CONSENT, [])
     if not isinstance(categories, list | tuple) or not all(isinstance(each, str) for each in categories):
-        raise ValueError(f'option {_CONSENT} is {categories!r}; use a list of texts, as in ["Advertising"]')
+        text = f'option {_CONSENT} is {categories!r}; use a list of texts, as in ["Advertising"]'
+        raise _OptionInvalid(_CONSENT, text)
     return options
 
 

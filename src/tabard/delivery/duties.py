@@ -106,7 +106,7 @@ def _ask_again(deliverer: Deliverer, order: Resend) -> int:
     """Failed erasures that the order names are asked for anew; how many."""
     failed = [
         each
-        for each in failed_erasures(deliverer.deps.deliveries, order.consumer, order.text)
+        for each in failed_erasures(deliverer.deps.deliveries, order.search)
         if order.positions is None or each.position in order.positions
     ]
     deliverer.deps.deliveries.put_erasures([asked_again(each, deliverer.now_ms()) for each in failed])
@@ -119,11 +119,11 @@ def _dead_rows(deliverer: Deliverer, order: Resend) -> list[Row]:
         found = [deliveries.row(order.consumer, position) for position in dict.fromkeys(order.positions)]
         return [row for row in found if row is not None and row.state is RowState.DEAD]
     rows: list[Row] = []
-    after = 0
-    while page := deliveries.rows(order.consumer, (RowState.DEAD,), _PAGE, after):
-        rows += [row for _, row in page if order.text in f"{row.code} {row.reason} {row.message_id}"]
-        after = page[-1][0]
-    return rows
+    before = 0
+    while page := deliveries.dead_letters(order.search.letters, _PAGE, before):
+        rows += [row for _, row in page]
+        before = page[-1][0]
+    return rows[::-1]
 
 
 class Bookkeeping:

@@ -12,20 +12,35 @@ from typing import Final
 import msgspec
 
 from tabard.clock import Clock
+from tabard.delivery.dead_letter import LetterSearch
 from tabard.storage.deliveries import Replay
 
 _SUFFIX: Final = ".order"
 
 
+class OrderRefused(Exception):
+    """The deliverer will not do it; the text is its reason."""
+
+
 class Resend(msgspec.Struct, frozen=True, kw_only=True, tag="resend"):
-    """Dead deliveries of a consumer are to be tried again: those at `positions`, or all whose code, reason or message
-    id holds `text` ('' for all).
+    """Dead deliveries of a consumer are to be tried again: those at `positions`, or all that are looked for
+    (`dead_letter.LetterSearch`).
     """
 
     id: str
     consumer: str
     positions: tuple[int, ...] | None = None
     text: str = ""
+    code: str = ""
+    since: int = 0
+    identifier: str = ""
+
+    @property
+    def search(self) -> LetterSearch:
+        """Which are meant, where no positions are named."""
+        return LetterSearch(
+            consumer=self.consumer, text=self.text, code=self.code, since=self.since, identifier=self.identifier
+        )
 
 
 class StartReplay(msgspec.Struct, frozen=True, kw_only=True, tag="replay"):

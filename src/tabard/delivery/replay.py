@@ -1,6 +1,7 @@
 """Replays: a range of the past sent again to one destination, beside live traffic and behind it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from math import inf
 from typing import Any
 
 from tabard.delivery.cursor import Vector, vector_at
@@ -8,10 +9,12 @@ from tabard.delivery.entry import Entry, Item
 from tabard.delivery.route import Filter
 from tabard.delivery.trace import NOT_CHOSEN, Tracing, decided
 from tabard.destinations.kit.subscription import compile_trigger
+from tabard.message.traits import parse_instant
 from tabard.message.types import StoredMessage, offset_of, partition_of
 from tabard.storage.deliveries import ConsumerKind, ConsumerState, Replay, Row, RowState
 from tabard.storage.interface import MessageReader
 
+BEGINNING = "beginning"
 ONLY = ("all", "failed", "undelivered")
 
 
@@ -19,12 +22,32 @@ class ReplayRefused(ValueError):
     """A replay that cannot be; the text says what to change."""
 
 
+class ReplayUnknown(LookupError):
+    """There is no such replay; the text names the fix."""
+
+
+def asked(*, since: str, until: str = "", only: str = "all", trigger: str = "", rate_per_s: float = 0.0) -> Replay:
+    """The replay that is asked for in texts: `since` is a time or `beginning`, `until` a time or '' for now.
+
+    Raises `ReplayRefused` for what is no time.
+    """
+    begin = 0 if since == BEGINNING else _instant(since)
+    return Replay(since=begin, until=_instant(until) if until else 0, only=only, trigger=trigger, rate_per_s=rate_per_s)
+
+
+def _instant(text: str) -> int:
+    instant = parse_instant(text)
+    if instant is None:
+        raise ReplayRefused(f"{text!r} is no time; write it as in 2026-11-24T18:00Z")
+    return instant
+
+
 def checked(replay: Replay, now_ms: int) -> Replay:
     """The replay itself, as asked for now. Raises `ReplayRefused` (or `TriggerInvalid`, which is a ValueError too)."""
     if replay.only not in ONLY:
         raise ReplayRefused(f"only is {replay.only!r}; use one of {', '.join(ONLY)}")
-    if replay.rate_per_s < 0:
-        raise ReplayRefused("the rate is below 0; use 0 for no limit of its own")
+    if not 0 <= replay.rate_per_s < inf:
+        raise ReplayRefused("the rate is no number from 0 on; use 0 for no limit of its own")
     if replay.since > now_ms:
         raise ReplayRefused("the range begins in the future: nothing is stored there yet")
     if replay.until and replay.until <= replay.since:

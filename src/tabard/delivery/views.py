@@ -1,5 +1,6 @@
 """What web and command line show of deliveries, as JSON data, read from delivery.db and `run/deliverer.json`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,12 +8,12 @@ import msgspec
 
 from tabard.delivery.books import books_of, pending
 from tabard.delivery.compiled import paused_text
-from tabard.delivery.dead_letter import dead_letter, dead_letters
+from tabard.delivery.dead_letter import LetterSearch, dead_letter, dead_letters
 from tabard.delivery.replay import progress
 from tabard.delivery.route import Filter
 from tabard.delivery.trace import Tracing, trace
 from tabard.message.traits import iso_ms
-from tabard.storage.deliveries import ConsumerKind, ConsumerState, Term
+from tabard.storage.deliveries import ConsumerKind, ConsumerState, Replay, Term
 
 Json = dict[str, Any]
 
@@ -56,53 +57,61 @@ class DeliveryViews:
             return {}
         return told
 
-    def dead_letters(self, destination_id: str | None, limit: int, text: str = "") -> list[Json]:
-        """Dead letters, newest first; before them, deletions that a destination did not carry out.
+    def dead_letters(self, search: LetterSearch, limit: int, place: str = "") -> Json:
+        """`deadLetters`, newest first; before them, deletions that a destination did not carry out. `next`: the place
+        to go on from, None at the end. Raises `PlaceInvalid`.
 
-        `replay`: the id of the replay whose dead letter it is, None where it is one of live traffic.
+        `name`: of the destination. `replay`: the id of the replay whose dead letter it is, None where it is one of live
+        traffic.
         """
-        names, replays = self._names(), {each.id for each in self._replays()}
-        found = dead_letters(self._tracing.deliveries, destination_id, limit, text)
-        return [
-            {
-                **letter,
-                "name": names.get(letter["destination"], _REMOVED),
-                "replay": letter["destination"] if letter["destination"] in replays else None,
-            }
-            for letter in found
-        ]
+        consumers, names = self._consumers(), self._names()
+        found = dead_letters(self._tracing.deliveries, search, limit, place)
+        letters = [_of_whom(letter, consumers, names) for letter in found.letters]
+        return {"deadLetters": letters, "next": found.next or None}
 
     def _names(self) -> dict[str, str]:
-        """Consumer → the name of its destination."""
-        names = {each.id: each.name for each in self._tracing.workspace.destinations()}
-        return {state.id: names.get(state.destination, _REMOVED) for state in self._tracing.deliveries.consumers()}
+        """The names of destinations, by id."""
+        return {each.id: each.name for each in self._tracing.workspace.destinations()}
+
+    def _consumers(self) -> dict[str, ConsumerState]:
+        return {state.id: state for state in self._tracing.deliveries.consumers()}
 
     def dead_letter(self, consumer: str, position: int) -> Json | None:
         """One dead or parked delivery with its attempts, what was sent and what came back; None without a row."""
-        return dead_letter(self._tracing.deliveries, consumer, position)
+        found = dead_letter(self._tracing.deliveries, consumer, position)
+        return None if found is None else _of_whom(found, self._consumers(), self._names())
 
     def trace(self, message_id: str) -> list[Json]:
         """What became of a message at each destination."""
         return trace(message_id, self._tracing)
 
-    def replays(self) -> list[Json]:
-        """Every replay, newest first, with its books and progress (0 to 1)."""
-        names = self._names()
-        return [
-            {
-                "id": state.id,
-                "destination": state.destination,
-                "name": names[state.id],
-                "state": state.state,
-                "why": state.why,
-                "progress": round(progress(state), 4),
-                "begun": iso_ms(state.created_at),
-                "replay": msgspec.to_builtins(state.replay),
-                "note": "a replay sends behind live traffic and may overtake it",
-                **self._book(state),
-            }
-            for state in reversed(self._replays())
-        ]
+    def replays(self, limit: int, before: str = "", destination_id: str | None = None) -> Json:
+        """`replays`, newest first, of one destination or all, with their progress and books; those begun before the one
+        of an id. `next`: the id to go on from, None at the end.
+        """
+        states = [each for each in reversed(self._replays()) if destination_id in (None, each.destination)]
+        passed = next((place for place, each in enumerate(states, 1) if each.id == before), 0)
+        names, page = self._names(), states[passed : passed + limit]
+        more = passed + limit < len(states)
+        return {"replays": [self._replay(each, names) for each in page], "next": page[-1].id if more else None}
+
+    def replay(self, id_: str) -> Json | None:
+        """One replay with its progress (0 to 1) and books; None where there is none of that id."""
+        found = next((each for each in self._replays() if each.id == id_), None)
+        return None if found is None else self._replay(found, self._names())
+
+    def _replay(self, state: ConsumerState, names: Mapping[str, str]) -> Json:
+        return {
+            "id": state.id,
+            "destination": state.destination,
+            "name": names.get(state.destination, _REMOVED),
+            "state": state.state,
+            "why": state.why,
+            "progress": round(progress(state), 4),
+            "begun": iso_ms(state.created_at),
+            **_asked(state.replay or Replay()),
+            **self._book(state),
+        }
 
     def _replays(self) -> list[ConsumerState]:
         every = self._tracing.deliveries.consumers()
@@ -125,8 +134,8 @@ class DeliveryViews:
             terms.setdefault("pending", 0)
             terms["stored"] = terms["before_start"] + terms["taken"] + terms["pending"]
         return {
-            "sources": by_source,
-            "total": {
+            "bySource": by_source,
+            "books": {
                 name: sum(terms[name] for terms in by_source.values())
                 for name in (*map(str, Term), "pending", "stored")
             },
@@ -142,3 +151,28 @@ def _pause(paused_at: int) -> Json:
     if not paused_at:
         return {"pausedAt": None}
     return {"pausedAt": iso_ms(paused_at), "state": "paused", "why": paused_text(paused_at)}
+
+
+def _of_whom(letter: Json, consumers: Mapping[str, ConsumerState], names: Mapping[str, str]) -> Json:
+    """A dead letter with the destination and, where it is a replay's, that replay in place of the consumer."""
+    consumer = letter["destination"]
+    state = consumers.get(consumer)
+    destination = state.destination if state else consumer
+    is_replay = state is not None and state.kind is ConsumerKind.REPLAY
+    return {
+        **letter,
+        "destination": destination,
+        "name": names.get(destination, _REMOVED),
+        "replay": consumer if is_replay else None,
+    }
+
+
+def _asked(replay: Replay) -> Json:
+    """What a replay was asked to send: times in ISO 8601, None for the beginning, and for up to when it began."""
+    return {
+        "since": iso_ms(replay.since) if replay.since else None,
+        "until": iso_ms(replay.until) if replay.until else None,
+        "only": replay.only,
+        "trigger": replay.trigger,
+        "ratePerS": replay.rate_per_s,
+    }

@@ -1,18 +1,26 @@
 """A stored message as people and programs see it, on the command line and over HTTP alike."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 
 from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, position_text
 
+_NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
-def message_document(message: StoredMessage) -> dict[str, Any]:
-    """A stored message with its position and times as text; an erased one says so, its `message` is None."""
+
+def message_document(message: StoredMessage, source_names: Mapping[str, str] = _NO_NAMES) -> dict[str, Any]:
+    """A stored message with its position and times as text; an erased one says so, its `message` is None.
+
+    `source_names`: by id; a source that is gone is named by its id.
+    """
     return {
         "position": position_text(message.position),
         "source": message.source,
+        "sourceName": source_names.get(message.source, message.source),
         "type": message.type,
         "messageId": message.message_id,
         "receivedAt": iso_ms(message.received_at),

@@ -2,6 +2,7 @@
 store.
 """
 
+import re
 from enum import IntFlag
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ RECORD_VERSION: Final = 1
 
 _OFFSET_BITS: Final = 48
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+_PARTITION_BITS: Final = 15
+_WRITTEN: Final = re.compile(r"(\d{1,5}):(\d{1,15})", re.ASCII)
 
 
 class Trust(IntFlag):
@@ -99,6 +102,13 @@ class StoredMessage(msgspec.Struct, frozen=True, gc=False):
 def position(partition: int, offset: int) -> int:
     """Partition (below 2^15) and offset (below 2^48) as one integer; positions of one partition sort by offset."""
     return partition << _OFFSET_BITS | offset
+
+
+def position_named(text: str) -> int | None:
+    """The position that is written `partition:offset`; None for a text that is none."""
+    written = _WRITTEN.fullmatch(text)
+    partition, offset = map(int, written.groups()) if written else (1 << _PARTITION_BITS, 0)
+    return position(partition, offset) if partition >> _PARTITION_BITS == 0 and offset <= _OFFSET_MASK else None
 
 
 def partition_of(packed: int) -> int:

@@ -63,6 +63,20 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Letters(msgspec.Struct, frozen=True, kw_only=True):
+    """Which dead letters are meant: those that meet all of it.
+
+    consumer: a destination's id, or a replay's; None for all. text: stands in code, reason or message id. code: is
+    the code. since: failing since then or later (ms). key: the lane key of an identifier as sent, b'' for anybody.
+    """
+
+    consumer: str | None = None
+    text: str = ""
+    code: str = ""
+    since: int = 0
+    key: bytes = b""
+
+
 class Range(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit did: the offsets [start, end) of a partition that the cursor passed, and the changed books.
 
@@ -222,8 +236,8 @@ class DeliveryReader(Protocol):
     def row(self, consumer: str, position: int) -> Row | None: ...
     def balance(self, consumer: str) -> Balance: ...
 
-    def dead_letters(self, consumer: str | None, limit: int, *, text: str = "", before: int = 0) -> list[Row]:
-        """Dead rows, newest first; `text` is looked for in code, reason and message id."""
+    def dead_letters(self, letters: Letters, limit: int, before: int = 0) -> list[tuple[int, Row]]:
+        """Dead rows with their sequence numbers, newest first, those numbered below `before` (0: all)."""
         ...
 
     def attempts(self, consumer: str, position: int) -> list[Attempt]: ...

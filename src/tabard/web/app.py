@@ -2,11 +2,9 @@
 
 from http import HTTPStatus
 from pathlib import Path
-from typing import cast
 
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -17,7 +15,7 @@ from tabard.log.interface import LogUnavailable
 from tabard.web import auth, errors, profile_api
 from tabard.web.deps import Deps
 from tabard.web.guards import BodyLimit, SecurityHeaders
-from tabard.web.pages import docs, messages, operations, people
+from tabard.web.pages import dead_letters, destinations, docs, editing, messages, operations, people, replays
 from tabard.web.render import page
 
 
@@ -36,7 +34,7 @@ def create_app(deps: Deps) -> ASGIApp:
         routes=[*page_routes(), *api_routes()],
         exception_handlers={
             errors.Refused: _refused,
-            HTTPException: _refused,
+            **dict.fromkeys(errors.REFUSALS, _refused),
             profile_api.ProfileApiRefused: profile_api.refused,
             LogUnavailable: errors.unavailable,
             Exception: errors.failed,
@@ -58,7 +56,19 @@ def page_routes() -> list[Route | Mount]:
         Route("/messages/{message_id:text}", messages.trace_page),
         Route("/people", people.people_page),
         Route("/people/{profile:text}", people.person_page),
-        Route("/destinations", operations.destinations_page),
+        Route("/destinations", editing.destinations_page),
+        Route("/destinations/{name}", editing.destination_page, methods=["GET"]),
+        Route("/destinations/{name}", editing.destination_form, methods=["POST"]),
+        Route("/destinations/{name}/subscriptions/{subscription}", editing.subscription_page, methods=["GET"]),
+        Route("/destinations/{name}/subscriptions/{subscription}", editing.subscription_form, methods=["POST"]),
+        Route("/dead-letters", dead_letters.dead_letters_page),
+        Route("/dead-letters/resend", dead_letters.resend_form, methods=["POST"]),
+        Route("/dead-letters/{letter}", dead_letters.dead_letter_page),
+        Route("/dead-letters/{letter}/resend", dead_letters.resend_one_form, methods=["POST"]),
+        Route("/replays", replays.replays_page, methods=["GET"]),
+        Route("/replays", replays.start_form, methods=["POST"]),
+        Route("/replays/{replay}", replays.replay_page),
+        Route("/replays/{replay}/cancel", replays.cancel_form, methods=["POST"]),
         Route("/rejections", operations.rejections_page),
         Route("/quarantined", operations.quarantined_page),
         Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -85,11 +95,39 @@ def api_routes() -> list[Route]:
         Route(profile, people.person_api),
         Route("/api/profile-changes", people.changes_api),
         Route("/api/controls", people.control_api, methods=["POST"]),
-        Route("/api/destinations", operations.destinations_api),
+        *_destination_routes(),
+        Route("/api/dead-letters", dead_letters.dead_letters_api),
+        Route("/api/dead-letters/resend", dead_letters.resend_api, methods=["POST"]),
+        Route("/api/dead-letters/{letter}", dead_letters.dead_letter_api),
+        Route("/api/dead-letters/{letter}/resend", dead_letters.resend_one_api, methods=["POST"]),
+        Route("/api/replays", replays.replays_api, methods=["GET"]),
+        Route("/api/replays", replays.start_api, methods=["POST"]),
+        Route("/api/replays/{replay}", replays.replay_api),
+        Route("/api/replays/{replay}/cancel", replays.cancel_api, methods=["POST"]),
         Route("/api/rejections", operations.rejections_api),
         Route("/api/quarantined", operations.quarantined_api),
         Route("/api/status", operations.status_api),
         Route(space, profile_api.profile_api),
+    ]
+
+
+def _destination_routes() -> list[Route]:
+    destination = "/api/destinations/{name}"
+    subscription = f"{destination}/subscriptions/{{subscription}}"
+    return [
+        Route("/api/destinations", destinations.destinations_api),
+        Route(destination, destinations.destination_api, methods=["GET"]),
+        Route(destination, destinations.edit_api, methods=["PATCH"]),
+        Route(f"{destination}/enable", destinations.enable_api, methods=["POST"]),
+        Route(f"{destination}/disable", destinations.disable_api, methods=["POST"]),
+        Route(f"{destination}/pause", destinations.pause_api, methods=["POST"]),
+        Route(f"{destination}/resume", destinations.resume_api, methods=["POST"]),
+        Route(f"{destination}/test", destinations.test_api, methods=["POST"]),
+        Route(f"{destination}/preview", destinations.preview_api, methods=["POST"]),
+        Route(f"{destination}/subscriptions", destinations.add_subscription_api, methods=["POST"]),
+        Route(subscription, destinations.subscription_api, methods=["GET"]),
+        Route(subscription, destinations.edit_subscription_api, methods=["PATCH"]),
+        Route(subscription, destinations.remove_subscription_api, methods=["DELETE"]),
     ]
 
 
@@ -100,7 +138,7 @@ def _login_page(request: Request) -> Response:
 
 async def _refused(request: Request, problem: Exception) -> Response:
     """A page sends a stranger to the login and shows other refusals as a page; everything else gets the JSON shape."""
-    refusal = errors.refusal_of(problem) if isinstance(problem, HTTPException) else cast("errors.Refused", problem)
+    refusal = errors.refusal_of(problem)
     wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
     if wants_page and refusal.status == HTTPStatus.UNAUTHORIZED:
         # The path as it was written: an identifier in it may hold an encoded slash.

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tabard.clock import Clock
+from tabard.delivery.dead_letter import LetterSearch
 from tabard.message.types import StoredMessage
 from tabard.settings import Settings
+from tabard.storage.deliveries import Replay
 from tabard.storage.interface import (
     AsOf,
     Explanation,
@@ -19,7 +21,8 @@ from tabard.storage.interface import (
     TraitHistory,
     TraitWrite,
 )
-from tabard.workspace.types import WorkspaceReader
+from tabard.workspace.edit import DestinationEdit, PreviewAsked, SubscriptionEdit
+from tabard.workspace.types import DestinationInstance, WorkspaceReader
 
 Json = dict[str, Any]
 
@@ -93,12 +96,74 @@ class IdentityReader(Protocol):
 class DeliveryReader(Protocol):
     """The deliverer's books and traces."""
 
-    def books(self) -> dict[str, Json]:
-        """Destination id → its counters, state (`running`, `paused`, `open breaker`…), lag in messages and seconds."""
+    def dead_letters(self, search: LetterSearch, limit: int, place: str = "") -> Json:
+        """`deadLetters`, newest first, and `next`, the place to go on from. Raises `PlaceInvalid`."""
         ...
 
-    def dead_letters(self, destination_id: str | None, limit: int) -> list[Json]: ...
+    def dead_letter(self, consumer: str, position: int) -> Json | None:
+        """One with its attempts (`tries`): what was sent and what came back, secrets cut out."""
+        ...
+
+    def replays(self, limit: int, before: str = "", destination_id: str | None = None) -> Json:
+        """`replays` with their progress and books, newest first, and `next`, the id to go on from."""
+        ...
+
+    def replay(self, id_: str) -> Json | None: ...
     def trace(self, message_id: str) -> list[Json]: ...
+
+
+class Destinations(Protocol):
+    """Destinations as an operator sees and changes them, each by name or id. All raise `DestinationUnknown`; what
+    changes one raises `DeclarationInvalid` with every fault.
+    """
+
+    def listed(self) -> list[Json]: ...
+    def described(self, name: str) -> Json: ...
+    def document(self, instance: DestinationInstance) -> Json: ...
+    def edit(self, name: str, edit: DestinationEdit) -> DestinationInstance:
+        """Raises `ChangedMeanwhile`, `SourceUnknown`."""
+        ...
+
+    def pause(self, name: str) -> DestinationInstance: ...
+    def resume(self, name: str) -> DestinationInstance: ...
+    def add_subscription(self, name: str, edit: SubscriptionEdit) -> DestinationInstance:
+        """It is the last one."""
+        ...
+
+    def edit_subscription(self, name: str, subscription: str, edit: SubscriptionEdit) -> DestinationInstance:
+        """Raises `SubscriptionUnknown`."""
+        ...
+
+    def remove_subscription(self, name: str, subscription: str) -> DestinationInstance:
+        """Raises `SubscriptionUnknown`."""
+        ...
+
+    def test(self, name: str) -> DestinationInstance:
+        """Raises `DestinationTestFailed`."""
+        ...
+
+    def preview(self, name: str, asked: PreviewAsked) -> Json:
+        """Raises `SubscriptionUnknown`, and `message.parse.Refused` for a call that the door refuses."""
+        ...
+
+
+class Orders(Protocol):
+    """Orders to the deliverer. Each answers with its `order` and what came of it, or `waiting`. They raise
+    `OrderRefused`.
+    """
+
+    def consumer(self, name: str) -> str:
+        """The consumer that a destination's name or id, or a replay's id, stands for. Raises `DestinationUnknown`."""
+        ...
+
+    def resend(self, search: LetterSearch, positions: tuple[int, ...] | None = None) -> Json: ...
+    def start_replay(self, destination: str, replay: Replay) -> Json:
+        """Raises `ReplayRefused`, `TriggerInvalid`, `DestinationUnknown`."""
+        ...
+
+    def cancel_replay(self, replay: str) -> Json:
+        """Raises `ReplayUnknown`."""
+        ...
 
 
 class Controls(Protocol):
@@ -154,6 +219,8 @@ class Deps:
     controls: Controls
     status: Callable[[], Json]
     ended: EndedSessions
+    destinations: Destinations
+    orders: Orders
     _local: threading.local = field(default_factory=threading.local, repr=False)
 
     def readers(self) -> Readers:

@@ -5,8 +5,8 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-BODY_BYTES_MAX: Final = 64 * 1024
-"""Larger than any form or control."""
+BODY_BYTES_MAX: Final = 256 * 1024
+"""Larger than any form or control; a mapping and a call may stand in one, every character of them encoded."""
 
 _POLICY: Final = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 from tabard.identity.rules import Ignored
 from tabard.identity.words import IGNORED
 from tabard.web import auth
+from tabard.web.pages.changes import DONE
 
 HERE: Final = Path(__file__).parent
 
@@ -60,11 +61,12 @@ _environment.filters["segment"] = lambda text: quote(text, safe="")
 
 
 def page(request: Request, template: str, context: dict[str, Any], status: int = 200) -> HTMLResponse:
-    """A template with its context, the session's CSRF token and the current path."""
+    """A template with its context, the session's CSRF token, the current path, and what may be said after a change."""
     session = auth.session_of(request)
     known = {
         "csrf": auth.csrf_token(request.app.state.deps, session) if session else "",
         "path": request.url.path,
         "query": dict(request.query_params),
+        "told": DONE,
     }
     return HTMLResponse(_environment.get_template(template).render(known | context), status)

@@ -4,8 +4,8 @@
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,8 +16,19 @@ VERSION: Final = 1
 _VARIABLE: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong with a destination, and where: `settings.url`, `subscriptions[1].mapping/data/@path`."""
+
+    path: str
+    message: str
+
+
 class DeclarationInvalid(ValueError):
-    """The file cannot be applied; the text lists every problem with its place."""
+    """It cannot be applied; the text lists every problem with its place. `faults`: those whose place is known."""
+
+    def __init__(self, text: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(text)
+        self.faults = tuple(faults)
 
 
 class SourceDeclared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,14 @@ from typing import Any, Protocol
 import msgspec
 
 
+class SourceUnknown(LookupError):
+    """There is no such source; the text names the fix."""
+
+
+class DestinationUnknown(LookupError):
+    """There is no such destination; the text names the fix."""
+
+
 class SourceKind(StrEnum):
     """Whether a source's write key is public. A `browser` source is untrusted (design.md §2.13)."""
 

@@ -40,7 +40,7 @@ def test_a_browser_source_is_given_load_options_and_shows_its_snippet_and_integr
     (tmp_path / "options.json").write_text('{"idCookie": true}')
     changed = run("source", "set", "shop", "--browser-options", str(tmp_path / "options.json"))
     assert changed["browserOptions"] == {"idCookie": True}
-    assert [each.get("browserOptions") for each in run("source", "list")] == [None, {"idCookie": True}]
+    assert [each.get("browserOptions") for each in run("source", "list")["sources"]] == [None, {"idCookie": True}]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_browser_source_is_given_load_options_and_shows_its_snippet_and_integr
 def test_options_that_cannot_be_are_named_and_add_nothing(run: Run, kind: str, options: str) -> None:
     answer = run("source", "add", "shop", "--kind", kind, "--browser-options", options, code=2)
     assert answer["error"]["code"] == "browser_options_invalid"
-    assert [each["name"] for each in run("source", "list")] == ["default"]
+    assert [each["name"] for each in run("source", "list")["sources"]] == ["default"]
 
 
 def test_a_file_declares_them_and_an_export_has_them(run: Run, tmp_path: Path) -> None:

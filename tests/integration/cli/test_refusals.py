@@ -80,7 +80,7 @@ def test_a_start_and_an_option_that_mean_nothing_are_refused_also_in_the_file(ru
         "options: {batch: 3}}\n"
     )
     assert "there is no option 'batch'" in refusal(run("apply", str(file)))
-    assert run("destination", "list") == (0, [])
+    assert run("destination", "list") == (0, {"destinations": []})
 
 
 @pytest.mark.parametrize("url", ["https://user:pass@crm.example/in", "https://token@crm.example"])

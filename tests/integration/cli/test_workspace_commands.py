@@ -39,7 +39,7 @@ def test_a_source_is_added_with_a_key_and_listed_rotated_disabled(run: Run) -> N
     made = run("source", "add", "shop", "--kind", "browser", "--permissive", "--origin", "https://shop.example")
     assert (made["kind"], made["permissive"], made["origins"]) == ("browser", True, ["https://shop.example"])
     assert len(made["writeKey"]) == 20
-    assert [each["name"] for each in run("source", "list")] == ["default", "shop"]
+    assert [each["name"] for each in run("source", "list")["sources"]] == ["default", "shop"]
     rotated = run("source", "rotate", "shop")
     assert rotated["writeKey"] != made["writeKey"]
     assert run("source", "disable", "shop")["enabled"] is False
@@ -100,7 +100,7 @@ def test_changing_one_setting_keeps_the_others_and_makes_a_new_version(run: Run)
     assert changed["options"] == {"record": "all", "rate_per_s": 5}
     assert run("destination", "set", "crm", "--option", "record=")["options"] == {"rate_per_s": 5}
     assert run("destination", "remove", "crm")["removed"] == "crm"
-    assert run("destination", "list") == []
+    assert run("destination", "list") == {"destinations": []}
 
 
 def test_an_export_can_be_applied_here_without_a_change_and_elsewhere_with_the_secrets(
@@ -136,7 +136,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(run: Run, tmp_path: 
     assert shown["applied"] is False
     assert [(each["change"], each["name"]) for each in shown["changes"]] == [("add", "app"), ("change", "crm")]
     assert shown["changes"][1]["differences"] == ["enabled: true → false"]
-    assert [each["name"] for each in run("source", "list")] == ["default"]
+    assert [each["name"] for each in run("source", "list")["sources"]] == ["default"]
 
 
 def test_one_wrong_destination_keeps_the_whole_file_from_being_applied(run: Run, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_one_wrong_destination_keeps_the_whole_file_from_being_applied(run: Run,
         )
     )
     assert run("apply", str(file), code=2)["error"]["code"] == "declaration_invalid"
-    assert [each["name"] for each in run("source", "list")] == ["default"]
+    assert [each["name"] for each in run("source", "list")["sources"]] == ["default"]
 
 
 def test_every_setting_is_listed_with_its_value_and_origin() -> None:
@@ -288,7 +288,7 @@ def test_lines_without_a_time_are_noted_beside_the_answer() -> None:
 def test_rotating_the_sealing_key_seals_every_secret_anew(run: Run, data: Path) -> None:
     add_hook(run)
     assert run("keys", "rotate") == {"version": 2, "destinations": 1}
-    assert run("destination", "list")[0]["version"] == 2
+    assert run("destination", "list")["destinations"][0]["version"] == 2
     (data / "keys" / "seal-1").unlink()
     assert run("destination", "set", "crm", "--set", "url=https://crm.example/v3")["version"] == 3
 

@@ -13,7 +13,7 @@ import msgspec
 from tabard.clock import SystemClock
 from tabard.delivery.books import check_books
 from tabard.delivery.breaker import Why
-from tabard.delivery.dead_letter import dead_letter
+from tabard.delivery.dead_letter import LetterSearch, dead_letter
 from tabard.delivery.duties import Forgetting, erase, status
 from tabard.delivery.orders import CancelReplay, Order, Resend, StartReplay, place
 from tabard.delivery.run import run
@@ -22,7 +22,7 @@ from tabard.delivery.views import DeliveryViews
 from tabard.destinations.catalog.webhook import destination
 from tabard.message.types import StoredMessage
 from tabard.settings import Settings
-from tabard.storage.deliveries import Replay
+from tabard.storage.deliveries import Letters, Replay
 from tabard.telemetry.metrics import exposition
 from tabard.testing.faulty_destination import Fault, FaultyDestination
 from tests.integration.delivery.running import delivering
@@ -139,8 +139,8 @@ async def test_a_refused_message_is_a_dead_letter_with_its_exchange_and_can_be_s
             assert terms == {"taken": 20, "delivered": 18, "dead": 2}
             tracing = Tracing(messages, running.store, workspace, {"webhook": destination})
             views = DeliveryViews(tracing, tmp_path / "deliverer.json")
-            letters = await running.deliverer.in_store(views.dead_letters, None, 10)
-            assert [letter["name"] for letter in letters] == ["hook", "hook"]
+            letters = await running.deliverer.in_store(views.dead_letters, LetterSearch(), 10)
+            assert [letter["name"] for letter in letters["deadLetters"]] == ["hook", "hook"]
             position = messages.find("m1-3")[0].position
             letter = await running.deliverer.in_store(dead_letter, running.store, "d1", position)
             assert letter
@@ -557,9 +557,9 @@ async def test_a_mapping_that_cannot_be_met_is_a_dead_letter_that_names_the_fiel
         instance = msgspec.structs.replace(instance, settings={"url": hook.url}, subscriptions=(only_traits,))
         async with delivering(tmp_path, messages, MemoryWorkspace([instance])) as running:
             terms = await running.until_ended(2)
-            letters = await running.deliverer.in_store(running.store.dead_letters, "d1", 10)
+            letters = await running.deliverer.in_store(running.store.dead_letters, Letters(consumer="d1"), 10)
     assert terms == {"taken": 2, "delivered": 1, "dead": 1}
-    assert (letters[0].code, letters[0].reason) == ("payload_invalid", "Send: data: is required")
+    assert (letters[0][1].code, letters[0][1].reason) == ("payload_invalid", "Send: data: is required")
 
 
 async def test_a_rate_limit_is_kept_and_nothing_becomes_a_row_for_waiting(tmp_path: Path) -> None:
@@ -644,10 +644,10 @@ async def test_what_was_never_delivered_can_be_sent_to_a_destination_that_began_
             await running.until(lambda: (state := running.reader.consumer("r1")) is not None and state.state == "done")
             tracing = Tracing(messages, running.store, MemoryWorkspace(), {})
             views = DeliveryViews(tracing, tmp_path / "none.json")
-            (replay,) = await running.deliverer.in_store(views.replays)
+            (replay,) = (await running.deliverer.in_store(views.replays, 10))["replays"]
             books = await running.deliverer.in_store(views.books)
-    assert (replay["progress"], replay["total"]["delivered"], replay["total"]["dead"]) == (1.0, 30, 1)
-    assert books["d1"]["total"] == {
+    assert (replay["progress"], replay["books"]["delivered"], replay["books"]["dead"]) == (1.0, 30, 1)
+    assert books["d1"]["books"] == {
         "taken": 5, "before_start": 0, "delivered": 4, "filtered": 0, "parked": 0, "dead": 1, "erased": 0, "expired": 0,
         "pending": 0, "stored": 5,
     }  # fmt: skip

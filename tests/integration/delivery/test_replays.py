@@ -8,7 +8,7 @@ from tabard.clock import SystemClock
 from tabard.delivery.orders import Resend, StartReplay, place
 from tabard.delivery.trace import Tracing, trace
 from tabard.destinations.catalog.webhook import destination
-from tabard.storage.deliveries import Replay
+from tabard.storage.deliveries import Letters, Replay
 from tabard.testing.faulty_destination import FaultyDestination
 from tabard.workspace.types import DestinationInstance, Subscription
 from tests.integration.delivery.running import Running, delivering
@@ -82,7 +82,7 @@ async def test_a_dead_letter_of_an_ended_replay_is_sent_again_alone_and_counted_
             await replayed(running, tmp_path, "r1", Replay(only="undelivered"))
             assert (await running.terms("r1")) == {"taken": 15, "filtered": 5, "delivered": 8, "dead": 2}
             hook.bad = lambda _message: False
-            [dead, _] = running.reader.dead_letters("r1", 10)
+            [(_, dead), _] = running.reader.dead_letters(Letters(consumer="r1"), 10)
             place(tmp_path / "orders", Resend(id="o1", consumer="r1", positions=(dead.position,)), SystemClock())
             await running.until(lambda: hook.message_ids[-1] == dead.message_id)
             await running.until(lambda: (state := running.reader.consumer("r1")) is not None and state.state == "done")

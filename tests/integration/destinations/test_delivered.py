@@ -11,7 +11,7 @@ import pytest
 
 from tabard.clock import SystemClock
 from tabard.delivery import deliverer
-from tabard.delivery.dead_letter import dead_letters
+from tabard.delivery.dead_letter import LetterSearch, dead_letters
 from tabard.delivery.egress import Egress, EgressRules
 from tabard.delivery.erasures import Erasures
 from tabard.delivery.names import Names
@@ -172,13 +172,13 @@ async def test_an_erasure_that_is_refused_is_a_dead_letter_that_can_be_sent_agai
     messages = with_deletions(MemoryMessages(), deletion(7, "user:u1"))
     async with running(messages) as one:
         await one.until(lambda: one.reader.erasure_books("d1")["failed"] == 1)
-        [letter] = dead_letters(one.reader, "d1", 10)
+        [letter] = dead_letters(one.reader, LetterSearch(consumer="d1"), 10).letters
         shown = (letter["position"], letter["type"], letter["people"], letter["code"])
         assert shown == ("0:7", "delete", ["user:u1"], "http_400")
         place(tmp_path / "orders", Resend(id="o", consumer="d1", positions=(7,)), SystemClock())
         await one.until(lambda: one.reader.erasure_books("d1")["done"] == 1)
         assert one.reader.order_answer("o") == {"resent": 1}
-        assert dead_letters(one.reader, "d1", 10) == []
+        assert dead_letters(one.reader, LetterSearch(consumer="d1"), 10).letters == []
 
 
 async def test_a_deletion_that_goes_out_as_an_action_is_not_asked_for_twice(api: TrackApi, running: Deliver) -> None:

@@ -41,8 +41,8 @@ class Site:
     cookies: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, path: str, *, form: dict[str, str] | bytes | None = None, **headers: str) -> Answer:
-        """GET, or POST where there is a form; redirects are not followed."""
+    def ask(self, path: str, *, form: dict[str, str] | bytes | None = None, method: str = "", **headers: str) -> Answer:
+        """GET, or POST where there is a form, unless another method is named; redirects are not followed."""
         address = urlsplit(self.tabard.web)
         connection = http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=20)
         body = urlencode(form).encode() if isinstance(form, dict) else form
@@ -52,7 +52,7 @@ class Site:
         if isinstance(form, dict):
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         try:
-            connection.request("GET" if form is None else "POST", path, body, sent)
+            connection.request(method or ("GET" if form is None else "POST"), path, body, sent)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read().decode())
         finally:

@@ -16,6 +16,7 @@ from tabard.storage.sqlite import store_explain, store_history, store_search
 from tabard.web import profile_subject
 from tabard.web.app import create_app
 from tabard.web.deps import Deps, Readers
+from tests.integration.delivery.stored import MemoryWorkspace
 from tests.integration.resolver.engine import Engine
 
 MESSAGES = 90
@@ -48,10 +49,21 @@ async def web(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     def readers() -> Readers:
         profiles = engine.profiles()
         nobody = cast("Any", None)
-        return Readers(engine.messages(), profiles, StoreIdentity(profiles), nobody, nobody, nobody, nobody)
+        return Readers(engine.messages(), profiles, StoreIdentity(profiles), nobody, nobody, nobody, MemoryWorkspace())
 
     nothing = cast("Any", None)
-    deps = Deps(Settings(), SystemClock(), lambda token: token == "t", b"k" * 32, readers, nothing, dict, nothing)
+    deps = Deps(
+        Settings(),
+        SystemClock(),
+        lambda token: token == "t",
+        b"k" * 32,
+        readers,
+        nothing,
+        dict,
+        nothing,
+        nothing,
+        nothing,
+    )
     transport = httpx.ASGITransport(create_app(deps))
     headers = {"Authorization": "Bearer t"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:

@@ -89,7 +89,7 @@ def test_the_pages_show_what_their_twins_say(visitor: Site) -> None:
     assert books["taken"] == sum(
         books[term] for term in ("delivered", "filtered", "parked", "dead", "erased", "expired")
     )
-    assert f'<td class="number">{books["delivered"]}</td>' in visitor.ask("/destinations").text
+    assert f'<td class="number" data-label="delivered">{books["delivered"]}</td>' in visitor.ask("/destinations").text
     (refused,) = visitor.ask("/api/rejections").json["rejections"]
     assert (refused["code"], refused["index"], refused["sourceName"]) == ("event_not_defined", 0, "default")
     assert refused["code"] in visitor.ask("/rejections").text

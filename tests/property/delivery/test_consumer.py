@@ -15,7 +15,7 @@ from tabard.delivery.consumer import Limits
 from tabard.delivery.lanes import lane_key
 from tabard.delivery.outcome import Outcome
 from tabard.message.types import StoredMessage
-from tabard.storage.deliveries import RowState
+from tabard.storage.deliveries import Letters, RowState
 from tests.integration.delivery.stored import MemoryMessages, stored
 from tests.property.delivery.simulated import BUSY, REFUSED, RETRY, TIMEOUT, World, fast_store
 
@@ -76,7 +76,7 @@ def test_nothing_is_skipped_order_holds_and_books_balance(  # type: ignore[no-un
             options={"batch_size": batch_size}, tick_ms=1_000 if outage[1] else 50, test_passes=test_passes,
         )  # fmt: skip
         world.run(crash_odds=crash_odds)
-        dead_letters = {row.position for row in world.store.dead_letters("d1", 1_000)}
+        dead_letters = {row.position for _, row in world.store.dead_letters(Letters(consumer="d1"), 1_000)}
         wanted = [each for each in made if each.position not in dead and b'"All":false' not in each.body]
 
         arrived = set(world.arrived)
@@ -185,7 +185,7 @@ class Refusing(World):
 
     def dead(self) -> int:
         """How many dead letters there are."""
-        return len(self.store.dead_letters("d1", 2_000))
+        return len(self.store.dead_letters(Letters(consumer="d1"), 2_000))
 
 
 def bad_then_good(folder: Path, bad: Outcome, *, test_passes: bool | None = None) -> Refusing:

@@ -86,7 +86,7 @@ def test_what_a_message_says_is_never_taken_for_a_mapping() -> None:
 def test_all_faults_of_a_mapping_are_named_with_their_places() -> None:
     with pytest.raises(MappingInvalid) as refused:
         compile_mapping({"a": {"@path": 1}, "b": {"c": {"@nope": 1}}, "d": {"@if": {"then": 1}}})
-    assert refused.value.errors == [
+    assert list(map(str, refused.value.faults)) == [
         "/a/@path should be a string or a mapping directive but it is a number.",
         "/b/c has an invalid directive: @nope.",
         '/d/@if requires an "exists" key or a "blank" key.',

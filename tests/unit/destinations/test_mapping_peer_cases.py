@@ -7,7 +7,7 @@ from typing import Any
 from tabard.destinations.kit.directives import MappingFailed
 from tabard.destinations.kit.field import Field, FieldType
 from tabard.destinations.kit.mapping import MappingInvalid, compile_mapping
-from tabard.destinations.kit.mapping_check import mapping_errors
+from tabard.destinations.kit.mapping_check import mapping_faults
 from tabard.destinations.kit.paths import MISSING, parse_path, read_keys
 from tabard.destinations.kit.payload import PayloadRefused, compile_fields
 
@@ -68,7 +68,7 @@ def test_every_recorded_mapping_gives_the_same_result(peer: Peer) -> None:
 
 def test_every_recorded_fault_of_a_mapping_is_found_at_the_same_place(peer: Peer) -> None:
     for row in peer("mapping_kit.json")["validate_mapping"]:
-        errors = mapping_errors(row["mapping"])
+        errors = [str(each) for each in mapping_faults(row["mapping"])]
         assert errors == (row["throws"]["errors"] if "throws" in row else []), row["id"]
 
 

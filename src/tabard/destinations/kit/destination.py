@@ -31,6 +31,10 @@ class Subject:
     email: str | None = None
 
 
+class DestinationTestFailed(Exception):
+    """A destination does not accept its settings, or has no way to be asked; the text is the reason."""
+
+
 class CheckCredentials(Protocol):
     """Asks the vendor whether the settings work. Returns if so, raises one of `errors` if not."""
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from tabard.destinations.kit.directives import DIRECTIVES, Resolve
 from tabard.destinations.kit.liquid import LiquidInvalid
-from tabard.destinations.kit.mapping_check import METADATA, is_directive, mapping_errors, with_root_directive
+from tabard.destinations.kit.mapping_check import (
+    METADATA,
+    MappingFault,
+    is_directive,
+    mapping_faults,
+    with_root_directive,
+)
 from tabard.destinations.kit.paths import MISSING
 from tabard.destinations.kit.reserved import ReadPath, read_trait
 
@@ -23,11 +29,11 @@ message: treat both as read only.
 
 
 class MappingInvalid(ValueError):
-    """A mapping that cannot be used. `errors` holds one sentence for each fault, with its path."""
+    """A mapping that cannot be used. `faults` holds everything that is wrong, each with its path."""
 
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__(" ".join(errors))
-        self.errors = errors
+    def __init__(self, faults: list[MappingFault]) -> None:
+        super().__init__(" ".join(map(str, faults)))
+        self.faults = faults
 
 
 def compile_mapping(mapping: Any, read_path: ReadPath = read_trait) -> CompiledMapping:
@@ -35,20 +41,20 @@ def compile_mapping(mapping: Any, read_path: ReadPath = read_trait) -> CompiledM
 
     `read_path` decides how a path is read; by default reserved traits are found in either spelling.
     """
-    errors = mapping_errors(mapping)
-    if errors:
-        raise MappingInvalid(errors)
+    faults = mapping_faults(mapping)
+    if faults:
+        raise MappingInvalid(faults)
     compiler = _Compiler(read_path)
     resolve = compiler.compile(with_root_directive(mapping), "")
-    if compiler.errors:
-        raise MappingInvalid(compiler.errors)
+    if compiler.faults:
+        raise MappingInvalid(compiler.faults)
     return resolve
 
 
 @dataclass
 class _Compiler:
     read_path: ReadPath
-    errors: list[str] = field(default_factory=list)
+    faults: list[MappingFault] = field(default_factory=list)
 
     def compile(self, value: Any, path: str) -> Resolve:
         if isinstance(value, list):
@@ -64,7 +70,7 @@ class _Compiler:
         try:
             return DIRECTIVES[name](value[name], f"{path}/{name}", self)
         except LiquidInvalid as error:
-            self.errors.append(f"{path}/{name} cannot be read: {error}.")
+            self.faults.append(MappingFault(f"{path}/{name}", f"cannot be read: {error}."))
             return lambda _root: MISSING
 
 

@@ -4,7 +4,7 @@ The rules of the field's engine (actions.md §7.2, §9), checked before a mappin
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 DEPTH_MAX = 40
 REPLACE_LENGTH_MAX = 10
@@ -16,18 +16,29 @@ ROOT_DIRECTIVE = "__segment_internal_directive"
 METADATA = "_metadata"
 """A key beside a directive that forms keep their own notes in; it has no effect."""
 
-Check = Callable[[Any, str, list[str]], None]
+
+class MappingFault(NamedTuple):
+    """One thing that is wrong with a mapping: its path (`/properties/@path`, '' for the whole) and what it is."""
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path or '/'} {self.problem}"
+
+
+Check = Callable[[Any, str, list[MappingFault]], None]
 """Appends what is wrong with a value at a path to the list."""
 
 
-def mapping_errors(mapping: Any) -> list[str]:
-    """One sentence for each fault of a mapping, [] for a sound one."""
-    errors: list[str] = []
+def mapping_faults(mapping: Any) -> list[MappingFault]:
+    """Every fault of a mapping, [] for a sound one."""
+    faults: list[MappingFault] = []
     if isinstance(mapping, dict) and ROOT_DIRECTIVE in mapping:
-        _check_root_directive(mapping, errors)
+        _check_root_directive(mapping, faults)
     else:
-        _anything(mapping, "", errors)
-    return errors
+        _anything(mapping, "", faults)
+    return faults
 
 
 def is_directive(value: Any) -> bool:
@@ -44,14 +55,14 @@ def with_root_directive(mapping: Any) -> Any:
     return {name: {**argument, "mapping": fields}}
 
 
-def _check_root_directive(mapping: dict[str, Any], errors: list[str]) -> None:
+def _check_root_directive(mapping: dict[str, Any], faults: list[MappingFault]) -> None:
     directive = mapping[ROOT_DIRECTIVE]
     if not isinstance(directive, dict) or len(directive) != 1:
-        errors.append(f"/{ROOT_DIRECTIVE} should be an object with one directive.")
+        faults.append(MappingFault(f"/{ROOT_DIRECTIVE}", "should be an object with one directive."))
     elif not isinstance(next(iter(directive.values())), dict):
-        errors.append(f"/{ROOT_DIRECTIVE} should hold a directive whose value is an object.")
+        faults.append(MappingFault(f"/{ROOT_DIRECTIVE}", "should hold a directive whose value is an object."))
     else:
-        _anything(with_root_directive(mapping), "", errors)
+        _anything(with_root_directive(mapping), "", faults)
 
 
 def _kind(value: Any) -> str:
@@ -68,108 +79,108 @@ def _kind(value: Any) -> str:
     return "a directive" if is_directive(value) else "an object"
 
 
-def _refuse(wanted: str, value: Any, path: str, errors: list[str]) -> None:
-    errors.append(f"{path or '/'} should be {wanted} but it is {_kind(value)}.")
+def _refuse(wanted: str, value: Any, path: str, faults: list[MappingFault]) -> None:
+    faults.append(MappingFault(path, f"should be {wanted} but it is {_kind(value)}."))
 
 
-def _anything(value: Any, path: str, errors: list[str]) -> None:
+def _anything(value: Any, path: str, faults: list[MappingFault]) -> None:
     if path.count("/") > DEPTH_MAX:
-        errors.append(f"{path} is nested more than {DEPTH_MAX} deep.")
+        faults.append(MappingFault(path, f"is nested more than {DEPTH_MAX} deep."))
     elif is_directive(value):
-        _directive(value, path, errors)
+        _directive(value, path, faults)
     elif isinstance(value, dict):
         for key, item in value.items():
-            _anything(item, f"{path}/{key}", errors)
+            _anything(item, f"{path}/{key}", faults)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _anything(item, f"{path}/{index}", errors)
+            _anything(item, f"{path}/{index}", faults)
 
 
-def _directive(value: dict[str, Any], path: str, errors: list[str]) -> None:
+def _directive(value: dict[str, Any], path: str, faults: list[MappingFault]) -> None:
     keys = [key for key in value if key != METADATA]
     if len(keys) != 1:
-        errors.append(f"{path or '/'} should only have one @-prefixed key but it has {len(keys)} keys.")
+        faults.append(MappingFault(path, f"should only have one @-prefixed key but it has {len(keys)} keys."))
     elif keys[0] not in _DIRECTIVES:
-        errors.append(f"{path or '/'} has an invalid directive: {keys[0]}.")
+        faults.append(MappingFault(path, f"has an invalid directive: {keys[0]}."))
     else:
-        _DIRECTIVES[keys[0]](value[keys[0]], f"{path}/{keys[0]}", errors)
+        _DIRECTIVES[keys[0]](value[keys[0]], f"{path}/{keys[0]}", faults)
 
 
-def _text(value: Any, path: str, errors: list[str]) -> None:
+def _text(value: Any, path: str, faults: list[MappingFault]) -> None:
     if not isinstance(value, str):
-        _refuse("a string", value, path, errors)
+        _refuse("a string", value, path, faults)
 
 
-def _text_or_directive(value: Any, path: str, errors: list[str]) -> None:
+def _text_or_directive(value: Any, path: str, faults: list[MappingFault]) -> None:
     if is_directive(value):
-        _directive(value, path, errors)
+        _directive(value, path, faults)
     elif not isinstance(value, str):
-        _refuse("a string or a mapping directive", value, path, errors)
+        _refuse("a string or a mapping directive", value, path, faults)
 
 
-def _object_or_directive(value: Any, path: str, errors: list[str]) -> None:
+def _object_or_directive(value: Any, path: str, faults: list[MappingFault]) -> None:
     if isinstance(value, dict):
-        _anything(value, path, errors)
+        _anything(value, path, faults)
     else:
-        _refuse("a object or a mapping directive", value, path, errors)
+        _refuse("a object or a mapping directive", value, path, faults)
 
 
-def _truth(value: Any, path: str, errors: list[str]) -> None:
+def _truth(value: Any, path: str, faults: list[MappingFault]) -> None:
     if not isinstance(value, bool):
-        _refuse("a boolean", value, path, errors)
+        _refuse("a boolean", value, path, faults)
 
 
 def _one_of(*choices: str) -> Check:
-    def check(value: Any, path: str, errors: list[str]) -> None:
+    def check(value: Any, path: str, faults: list[MappingFault]) -> None:
         if not isinstance(value, str):
-            _refuse("a string", value, path, errors)
+            _refuse("a string", value, path, faults)
         elif value.lower() not in choices:
-            errors.append(f'{path} should be one of {", ".join(choices)} but it is "{value}".')
+            faults.append(MappingFault(path, f'should be one of {", ".join(choices)} but it is "{value}".'))
 
     return check
 
 
 def _exactly_one_of(*choices: str) -> Check:
-    def check(value: Any, path: str, errors: list[str]) -> None:
+    def check(value: Any, path: str, faults: list[MappingFault]) -> None:
         if value not in choices:
-            errors.append(f"{path} should be one of {', '.join(choices)}.")
+            faults.append(MappingFault(path, f"should be one of {', '.join(choices)}."))
 
     return check
 
 
 def _short_text(length_min: int) -> Check:
-    def check(value: Any, path: str, errors: list[str]) -> None:
+    def check(value: Any, path: str, faults: list[MappingFault]) -> None:
         if not isinstance(value, str):
-            _refuse("a string", value, path, errors)
+            _refuse("a string", value, path, faults)
         elif len(value) > REPLACE_LENGTH_MAX:
-            errors.append(f"{path} should be a string of length {REPLACE_LENGTH_MAX} or less.")
+            faults.append(MappingFault(path, f"should be a string of length {REPLACE_LENGTH_MAX} or less."))
         elif len(value) < length_min:
-            errors.append(f"{path} should be a string of length {length_min} or greater.")
+            faults.append(MappingFault(path, f"should be a string of length {length_min} or greater."))
 
     return check
 
 
-def _liquid_text(value: Any, path: str, errors: list[str]) -> None:
+def _liquid_text(value: Any, path: str, faults: list[MappingFault]) -> None:
     if not isinstance(value, str):
-        _refuse("a string", value, path, errors)
+        _refuse("a string", value, path, faults)
     elif len(value) > LIQUID_LENGTH_MAX:
-        errors.append(f"{path} is limited to {LIQUID_LENGTH_MAX} characters.")
+        faults.append(MappingFault(path, f"is limited to {LIQUID_LENGTH_MAX} characters."))
 
 
 def _members(checks: dict[str, Check], *required: str) -> Check:
     """An object of which the listed members are checked; the required ones are there and not '', 0, null or false."""
 
-    def check(value: Any, path: str, errors: list[str]) -> None:
+    def check(value: Any, path: str, faults: list[MappingFault]) -> None:
         if not isinstance(value, dict) or is_directive(value):
-            _refuse("an object", value, path, errors)
+            _refuse("an object", value, path, faults)
             return
         for name, check_member in checks.items():
             if name in value:
-                check_member(value[name], f"{path}/{name}", errors)
+                check_member(value[name], f"{path}/{name}", faults)
             elif name in required:
-                errors.append(f'{path} should have field "{name}" but it doesn\'t.')
+                faults.append(MappingFault(path, f'should have field "{name}" but it doesn\'t.'))
         empty = (name for name in required if name in value and is_empty(value[name]))
-        errors.extend(f'{path} requires a "{name}" key.' for name in empty)
+        faults.extend(MappingFault(path, f'requires a "{name}" key.') for name in empty)
 
     return check
 
@@ -179,29 +190,29 @@ def is_empty(value: Any) -> bool:
     return not value and not isinstance(value, dict | list)
 
 
-def _condition(value: Any, path: str, errors: list[str]) -> None:
-    _members(dict.fromkeys(("exists", "blank", "then", "else"), _anything))(value, path, errors)
+def _condition(value: Any, path: str, faults: list[MappingFault]) -> None:
+    _members(dict.fromkeys(("exists", "blank", "then", "else"), _anything))(value, path, faults)
     if not isinstance(value, dict) or is_directive(value):
         return
     if all(is_empty(value.get(key)) for key in ("exists", "blank")):
-        errors.append(f'{path} requires an "exists" key or a "blank" key.')
+        faults.append(MappingFault(path, 'requires an "exists" key or a "blank" key.'))
 
 
-def _objects(value: Any, path: str, errors: list[str]) -> None:
+def _objects(value: Any, path: str, faults: list[MappingFault]) -> None:
     if not isinstance(value, list):
-        _refuse("an array", value, path, errors)
+        _refuse("an array", value, path, faults)
         return
     for index, item in enumerate(value):
-        _object_or_directive(item, f"{path}/{index}", errors)
+        _object_or_directive(item, f"{path}/{index}", faults)
 
 
-def _path_and_shape(value: Any, path: str, errors: list[str]) -> None:
+def _path_and_shape(value: Any, path: str, faults: list[MappingFault]) -> None:
     if not isinstance(value, list):
-        _refuse("an array", value, path, errors)
+        _refuse("an array", value, path, faults)
         return
-    _text_or_directive(value[0] if value else None, path, errors)
+    _text_or_directive(value[0] if value else None, path, faults)
     for shape in value[1:2]:
-        _anything(shape, f"{path}/1", errors)
+        _anything(shape, f"{path}/1", faults)
 
 
 _DIRECTIVES: dict[str, Check] = {

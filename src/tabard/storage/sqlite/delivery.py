@@ -17,6 +17,7 @@ from tabard.storage.deliveries import (
     Counts,
     Erasure,
     ErasureState,
+    Letters,
     Range,
     Replay,
     Row,
@@ -84,9 +85,11 @@ class SqliteDeliveryReader:
         gaps = list(self._db.execute(_SQL["gaps"], (consumer,)))
         return Balance(found["book"], found["kept"], found["ranges"], found["rows"], gaps)
 
-    def dead_letters(self, consumer: str | None, limit: int, *, text: str = "", before: int = 0) -> list[Row]:
-        """Dead rows, newest first."""
-        return [_row(row) for row in self._db.execute(_SQL["dead_letters"], (consumer, limit, text, before))]
+    def dead_letters(self, letters: Letters, limit: int, before: int = 0) -> list[tuple[int, Row]]:
+        """Dead rows with their sequence numbers, newest first, those numbered below `before` (0: all)."""
+        which = (letters.text, letters.code, letters.since, letters.key)
+        found = self._db.execute(_SQL["dead_letters"], (letters.consumer, limit, before, *which))
+        return [(row[0], _row(row)) for row in found]
 
     def attempts(self, consumer: str, position: int) -> list[Attempt]:
         """The kept attempts of one delivery, oldest first."""

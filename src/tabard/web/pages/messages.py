@@ -56,7 +56,7 @@ def trace(request: Request) -> Json:
 
 def _rows(found: list[StoredMessage], sources: list[Source]) -> list[Json]:
     names = {source.id: source.name for source in sources}
-    return [message_document(message) | {"sourceName": names.get(message.source, message.source)} for message in found]
+    return [message_document(message, names) for message in found]
 
 
 def messages_page(request: Request) -> Response:

@@ -1,42 +1,12 @@
-"""Destinations with their numbers, what the door refused, and what could not be processed."""
-
-from typing import Final
+"""What the door refused, what could not be processed, and how it goes."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tabard.storage.deliveries import Term
 from tabard.web import auth
 from tabard.web.deps import Deps, Json
 from tabard.web.pages.shown import limit_of
 from tabard.web.render import page
-
-_TERMS: Final = ("stored", "before_start", "pending", *Term)
-"""The columns of the books, in the order in which they add up."""
-
-
-def destinations(request: Request) -> Json:
-    """Context of `/destinations`: each configured destination, its books, and the newest dead letters."""
-    deps: Deps = request.app.state.deps
-    readers = deps.readers()
-    books = readers.deliveries.books()
-    rows = [
-        {
-            "id": instance.id,
-            "name": instance.name,
-            "kind": instance.slug,
-            "enabled": instance.enabled,
-            "actions": [subscription.action for subscription in instance.subscriptions if subscription.enabled],
-            "books": books.get(instance.id, {}),
-        }
-        for instance in readers.workspace.destinations()
-    ]
-    names = {row["id"]: row["name"] for row in rows}
-    letters = [
-        letter | {"destinationName": names.get(letter["destination"], letter["destination"])}
-        for letter in readers.deliveries.dead_letters(None, limit_of(request, 20))
-    ]
-    return {"destinations": rows, "terms": list(dict.fromkeys(map(str, _TERMS))), "deadLetters": letters}
 
 
 def rejections(request: Request) -> Json:
@@ -54,18 +24,6 @@ def quarantined(request: Request) -> Json:
     """Context of `/quarantined`: the newest records that were accepted and could not be processed."""
     deps: Deps = request.app.state.deps
     return deps.readers().quarantine.shown(limit_of(request))
-
-
-def destinations_page(request: Request) -> Response:
-    """`GET /destinations`."""
-    auth.require_admin(request)
-    return page(request, "destinations.html", destinations(request))
-
-
-def destinations_api(request: Request) -> Response:
-    """`GET /api/destinations`: the twin of `/destinations`."""
-    auth.require_admin(request)
-    return JSONResponse(destinations(request))
 
 
 def rejections_page(request: Request) -> Response:

@@ -78,7 +78,8 @@ def timeline(request: Request, profile: Profile, limit: int, before: int | None 
     """The profile's messages, newest first; `next` is the `before` of the next answer."""
     found = list(_readers(request).profiles.timeline(profile.canonical, limit, before))
     following = str(found[-1].position) if len(found) == limit else None
-    return {"messages": [message_document(message) for message in found], "next": following}
+    names = {source.id: source.name for source in _readers(request).workspace.sources()}
+    return {"messages": [message_document(message, names) for message in found], "next": following}
 
 
 def people_page(request: Request) -> Response:

@@ -67,8 +67,9 @@ SELECT part, start FROM (
 SELECT seq, consumer, position, state, source, type, message_id, received_at, lanes, since, due, attempts, late, done,
        code, reason
 FROM delivery
-WHERE state = 'dead' AND (?1 IS NULL OR consumer = ?1) AND (?4 = 0 OR seq < ?4)
-  AND (?3 = '' OR instr(message_id, ?3) OR instr(code, ?3) OR instr(reason, ?3))
+WHERE state = 'dead' AND (?1 IS NULL OR consumer = ?1) AND (?3 = 0 OR seq < ?3)
+  AND (?4 = '' OR instr(message_id, ?4) OR instr(code, ?4) OR instr(reason, ?4))
+  AND (?5 = '' OR code = ?5) AND since >= ?6 AND (length(?7) = 0 OR instr(lanes, ?7))
 ORDER BY seq DESC LIMIT ?2
 
 -- name: put_row
