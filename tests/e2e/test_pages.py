@@ -30,7 +30,9 @@ def test_an_operator_walks_all_pages_and_the_browser_finds_nothing_to_complain_o
     tabard.send("/v1/track", {"userId": HOSTILE, "event": HOSTILE, "messageId": f"2{HOSTILE}"})
     tabard.send("/v1/batch", {"batch": [{"type": "track", "userId": HOSTILE}, {"type": "page", "userId": HOSTILE}]})
     assert eventually(lambda: len(tabard.stored()) == 3)
-    paths = ["/messages", "/people", f"/people?q={quote(HOSTILE)}", PERSON, "/destinations", "/rejections", "/docs"]
+    parts = [f"{PERSON}/timeline", f"{PERSON}/traits/{quote(HOSTILE, safe='')}/history", f"{PERSON}?as_of=2999-01-01"]
+    paths = ["/messages", "/people", f"/people?q={quote(HOSTILE)}", PERSON, *parts]
+    paths += ["/destinations", "/rejections", "/docs"]
     command = [node_packages, "site.mjs", chromium, tabard.web, tabard.admin_token, *paths]
     with subprocess.Popen(command, cwd=NODE, stdout=subprocess.PIPE, text=True) as walk:
         assert walk.stdout is not None

@@ -21,8 +21,9 @@ from tabard.commands.frame import (
 )
 from tabard.compose.identity import StoreIdentity
 from tabard.compose.workspace import source_names
+from tabard.message.shown import gist
 from tabard.message.traits import iso_ms
-from tabard.message.types import position_text
+from tabard.message.types import StoredMessage, position_text
 from tabard.storage.interface import AsOf, Explanation, Profile, Reason, TraitWrite
 from tabard.storage.shown import as_of_json, explanation_json, history_json, profile_json, traits_json
 from tabard.storage.sqlite.store_profiles import SqliteProfileReader
@@ -84,7 +85,7 @@ def _show(found: AsOf, names: dict[str, str]) -> None:
         print_line()
         print_table(
             ("TRAIT", "VALUE", "SINCE", "SOURCE", "MESSAGE", "BEFORE"),
-            (_trait_row(key, value, written.get(key), names) for key, value in person.traits.items()),
+            (_trait_row(key, value, written.get(key), names) for key, value in sorted(person.traits.items())),
         )
 
 
@@ -184,10 +185,12 @@ def timeline(identifier: str, limit: int, data: Path, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    print_table(
-        ("TIME", "TYPE", "WHAT", "MESSAGE"),
-        ((each["timestamp"], each["type"], _what(each["message"]), each["messageId"]) for each in rows),
-    )
+    print_table(("TIME", "TYPE", "WHAT", "MESSAGE"), map(_line, messages))
+
+
+def _line(message: StoredMessage) -> tuple[str, ...]:
+    what = gist(msgspec.json.decode(message.body)) if message.body else "(erased)"
+    return iso_ms(message.timestamp), message.type, what, message.message_id
 
 
 @profile.command(epilog=example("tabard profile changes", "tabard profile changes --after 1200 --json"))
@@ -255,9 +258,3 @@ def _spellings(text: str) -> list[str]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _what(message: Any) -> str:
-    if message is None:
-        return "(erased)"
-    return str(message.get("event") or message.get("name") or message.get("groupId") or "")

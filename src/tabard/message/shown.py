@@ -10,6 +10,14 @@ from tabard.message.traits import iso_ms
 from tabard.message.types import StoredMessage, position_text
 
 _NO_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
+_TRAITS_NAMED: Final = 5
+
+
+def gist(body: dict[str, Any]) -> str:
+    """What a call is about, in a few words: its event or name, else whom or what it names, else its traits."""
+    said = body.get("event") or body.get("name") or body.get("groupId") or body.get("previousId")
+    traits = body.get("traits")
+    return str(said or (", ".join(list(traits)[:_TRAITS_NAMED]) if isinstance(traits, dict) else ""))
 
 
 def message_document(message: StoredMessage, source_names: Mapping[str, str] = _NO_NAMES) -> dict[str, Any]:

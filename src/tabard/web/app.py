@@ -15,7 +15,7 @@ from tabard.log.interface import LogUnavailable
 from tabard.web import auth, errors, profile_api
 from tabard.web.deps import Deps
 from tabard.web.guards import BodyLimit, SecurityHeaders
-from tabard.web.pages import dead_letters, destinations, docs, editing, messages, operations, people, replays
+from tabard.web.pages import dead_letters, destinations, docs, editing, messages, operations, people, person, replays
 from tabard.web.render import page
 
 
@@ -55,7 +55,9 @@ def page_routes() -> list[Route | Mount]:
         Route("/messages", messages.messages_page),
         Route("/messages/{message_id:text}", messages.trace_page),
         Route("/people", people.people_page),
-        Route("/people/{profile:text}", people.person_page),
+        Route("/people/{profile:text}/timeline", person.timeline_page),
+        Route("/people/{profile:text}/traits/{key:text}/history", person.history_page),
+        Route("/people/{profile:text}", person.person_page),
         Route("/destinations", editing.destinations_page),
         Route("/destinations/{name}", editing.destination_page, methods=["GET"]),
         Route("/destinations/{name}", editing.destination_form, methods=["POST"]),

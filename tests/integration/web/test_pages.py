@@ -13,12 +13,16 @@ from tests.integration.web.conftest import EVENTS, HOSTILE_ID, HOSTILE_MESSAGE, 
 
 PERSON = "user:97980cfea0067"
 HOSTILE = quote(f"user:{HOSTILE_ID}", safe="")
+HOSTILE_TRAIT = quote("</td><img src=x onerror=alert(1)>", safe="")
 TWINS = {
     "/messages": "/api/messages",
     f"/messages/{quote(HOSTILE_MESSAGE, safe='')}": f"/api/trace/{quote(HOSTILE_MESSAGE, safe='')}",
     "/people": "/api/profiles",
     f"/people/{PERSON}": f"/api/profiles/{PERSON}",
     f"/people/{HOSTILE}": f"/api/profiles/{HOSTILE}",
+    f"/people/{PERSON}?as_of=2999-01-01": f"/api/profiles/{PERSON}?as_of=2999-01-01",
+    f"/people/{HOSTILE}/timeline?limit=1": f"/api/profiles/{HOSTILE}/timeline?limit=1",
+    f"/people/{HOSTILE}/traits/{HOSTILE_TRAIT}/history": f"/api/profiles/{HOSTILE}/traits/{HOSTILE_TRAIT}/history",
     "/destinations": "/api/destinations",
     "/rejections": "/api/rejections",
     "/quarantined": "/api/quarantined",
@@ -99,6 +103,50 @@ def test_the_pages_show_what_their_twins_say(visitor: Site) -> None:
     sentences = [reason["sentence"] for reason in visitor.ask(f"/api/profiles/{PERSON}/explain").json["together"]]
     assert len(sentences) == 2
     assert all(sentence in page for sentence in sentences)
+
+
+@pytest.mark.parametrize("page", TWINS.keys() - OPEN)
+def test_a_page_links_to_its_twin(visitor: Site, page: str) -> None:
+    assert f'<footer><a href="{html.escape(TWINS[page])}">' in visitor.ask(page).text
+
+
+def test_a_person_s_timeline_is_paged_and_each_trait_has_its_history(visitor: Site) -> None:
+    person = visitor.ask(f"/people/{PERSON}").text
+    assert f'href="/people/{quote(PERSON, safe="")}/timeline"' in person
+    path, seen = f"/people/{PERSON}/timeline?limit=30", 0
+    while path:
+        page = visitor.ask(path).text
+        seen += page.count("<tr><td><time")
+        older = re.search(r'href="(\?[^"]*before=[^"]*)"', page)
+        path = f"/people/{PERSON}/timeline{html.unescape(older[1])}" if older else ""
+    assert seen == EVENTS + 4
+    assert f'href="/people/{quote(PERSON, safe="")}/traits/plan/history"' in person
+    history = visitor.ask(f"/people/{PERSON}/traits/plan/history").text
+    assert re.findall(r"<td><code>(pro|free)</code></td>", history) == ["pro", "free"]
+
+
+def test_a_person_as_of_a_time_says_where_each_trait_came_from_then(visitor: Site) -> None:
+    writes = visitor.ask(f"/api/profiles/{PERSON}/traits/plan/history").json["history"]
+    then = writes[1]["timestamp"]
+    past = visitor.ask(f"/api/profiles/{PERSON}/traits?as_of={then}").json
+    assert past == {"plan": writes[1]}
+    page = visitor.ask(f"/people/{PERSON}?as_of={then}").text
+    assert "<code>free</code>" in page
+    assert "<code>pro</code>" not in page
+    assert f"/messages/{writes[1]['messageId']}" in page
+    now = visitor.ask(f"/api/profiles/{PERSON}/traits").json
+    assert visitor.ask(f"/api/profiles/{PERSON}/traits?as_of=2999-01-01").json == now
+
+
+def test_the_page_of_an_identifier_in_no_profile_says_why(visitor: Site) -> None:
+    control = b'{"type": "cut", "a": "anon:nobody-s", "b": "*", "messageId": "cut-1"}'
+    token = {"Authorization": f"Bearer {visitor.tabard.admin_token}"}
+    assert Site(visitor.tabard, headers=token).ask("/api/controls", form=control).status == 200
+    assert eventually(lambda: "is in no profile" in visitor.ask("/people/anon:nobody-s").text)
+    answer = visitor.ask("/people/anon:nobody-s")
+    assert answer.status == 404
+    assert "keeps anon:nobody-s and everything else apart" in answer.text
+    assert "control <code>cut-1</code>" in answer.text
 
 
 def test_a_trace_names_each_destination_s_outcome(admin: Site) -> None:

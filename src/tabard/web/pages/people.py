@@ -1,6 +1,6 @@
 """People: search, one person, and why these identifiers are one person.
 
-The page of a person shows what `/api/profiles/{profile}` and its `/traits`, `/explain` and `/timeline` answer.
+The pages of one person are in `person`.
 """
 
 from typing import Any, Final
@@ -23,7 +23,6 @@ from tabard.web.render import page
 
 _IDENTIFIERS: Final = ("user", "email", "anon")
 _RECENT_MESSAGES: Final = 200
-_TIMELINE: Final = 20
 
 
 def find(request: Request) -> Profile:
@@ -82,6 +81,22 @@ def timeline(request: Request, profile: Profile, limit: int, before: int | None 
     return {"messages": [message_document(message, names) for message in found], "next": following}
 
 
+def history(request: Request, profile: Profile) -> Json:
+    """Every write of the trait that the path names, newest first."""
+    return history_json(_readers(request).identity.history(profile.canonical, request.path_params["key"]))
+
+
+def as_of_time(request: Request, profile: Profile, instant_ms: int) -> AsOf:
+    """The profile then of the identifier asked for, or else of one that is the same person now."""
+    identity = _readers(request).identity
+    name = request.path_params["profile"]
+    for identifier in dict.fromkeys([name if ":" in name else profile.canonical, *profile.identifiers]):
+        found = identity.as_of(identifier, instant_ms)
+        if found is not None:
+            return found
+    raise Refused("not_found", f"{profile.canonical} was not known at {iso_ms(instant_ms)}", 404)
+
+
 def people_page(request: Request) -> Response:
     """`GET /people`."""
     auth.require_admin(request)
@@ -94,19 +109,6 @@ def people_api(request: Request) -> Response:
     return JSONResponse(search(request))
 
 
-def person_page(request: Request) -> Response:
-    """`GET /people/{profile}`."""
-    auth.require_admin(request)
-    profile = find(request)
-    context = {
-        "profile": profile_json(profile),
-        "provenance": traits(request, profile),
-        "explain": explain(request, profile.canonical),
-        "timeline": timeline(request, profile, _TIMELINE),
-    }
-    return page(request, "person.html", context)
-
-
 def person_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}`, as of an event time with `as_of`."""
     auth.require_admin(request)
@@ -114,7 +116,7 @@ def person_api(request: Request) -> Response:
     profile = find(request)
     if as_of is None:
         return JSONResponse(profile_json(profile))
-    return JSONResponse(as_of_json(_as_of(request, profile, as_of), as_of))
+    return JSONResponse(as_of_json(as_of_time(request, profile, as_of), as_of))
 
 
 def timeline_api(request: Request) -> Response:
@@ -144,14 +146,13 @@ def traits_api(request: Request) -> Response:
     profile = find(request)
     if as_of is None:
         return JSONResponse(traits(request, profile))
-    return JSONResponse(traits_json(_as_of(request, profile, as_of).provenance))
+    return JSONResponse(traits_json(as_of_time(request, profile, as_of).provenance))
 
 
 def history_api(request: Request) -> Response:
     """`GET /api/profiles/{profile}/traits/{key}/history`: every write of one trait, newest first."""
     auth.require_admin(request)
-    found = _readers(request).identity.history(find(request).canonical, request.path_params["key"])
-    return JSONResponse(history_json(found))
+    return JSONResponse(history(request, find(request)))
 
 
 def changes_api(request: Request) -> Response:
@@ -191,17 +192,6 @@ async def control_api(request: Request) -> Response:
 def _readers(request: Request) -> Readers:
     deps: Deps = request.app.state.deps
     return deps.readers()
-
-
-def _as_of(request: Request, profile: Profile, instant_ms: int) -> AsOf:
-    """The profile then of the identifier asked for, or else of one that is the same person now."""
-    identity = _readers(request).identity
-    name = request.path_params["profile"]
-    for identifier in dict.fromkeys([name if ":" in name else profile.canonical, *profile.identifiers]):
-        found = identity.as_of(identifier, instant_ms)
-        if found is not None:
-            return found
-    raise Refused("not_found", f"{profile.canonical} was not known at {iso_ms(instant_ms)}", 404)
 
 
 def _recent(readers: Readers, limit: int) -> list[Profile]:
