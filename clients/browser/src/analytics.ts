@@ -36,9 +36,9 @@ export type Call = [string, ...unknown[]];
 
 /** Starts the client and replays what was called before. Storage, cookies and network are touched from here on only. */
 export const createAnalytics = (source: Source, options: LoadOptions, queued: Call[]): Analytics => {
-  const jar = cookieJar(options.cookie || {});
+  const jar = cookieJar(options.cookie);
   const consent = createConsent(jar, options.consent);
-  const store = createStore(jar, () => !options.disableClientPersistence && consent.rule().storage);
+  const store = createStore(jar, () => !options.disableClientPersistence && options.user?.persist !== false && consent.rule().storage);
   const [on, once, off, emit] = createEmitter();
   const pipeline = createPipeline();
   const unchanged = createUnchanged(store, options.sendUnchangedIdentify);
@@ -147,6 +147,9 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
 
   const ready = (callback?: () => void): Promise<unknown> => loading.then(callback);
 
+  /** Calls with nothing to do here: the client is loaded, destinations run on the server, a plugin stays. */
+  const nothing = async (): Promise<Analytics> => self;
+
   const self = {
     VERSION,
     initialized: true,
@@ -164,8 +167,12 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
       emit('reset');
     },
     ready,
-    // Destinations run on the server: there is nothing to add to.
-    addDestinationMiddleware: ready,
+    pageview: (path?: string) => self.page(path ? { path } : {}),
+    load: nothing,
+    addDestinationMiddleware: nothing,
+    addIntegrationMiddleware: nothing,
+    deregister: nothing,
+    queryString: async (search: string) => runQueryString(self, options, search),
     on: chained(on),
     once: chained(once),
     off: chained(off),
@@ -201,7 +208,7 @@ export const createAnalytics = (source: Source, options: LoadOptions, queued: Ca
 
   // What sets the scene comes first: no message of the queue escapes a middleware or a listener.
   const replay = (scene: boolean): void =>
-    queued.forEach((each) => /^(on|deb|add|reg)/.test(each[0]) === scene && call(each));
+    queued.forEach((each) => /^(on|de|ad|reg)/.test(each[0]) === scene && call(each));
 
   replay(true);
   runQueryString(self, options);

@@ -30,7 +30,8 @@ export const resolvePage = (
 ): [options: CallOptions, category: string | undefined, name: string | undefined, properties: Dict] => {
   const strings = args.slice(0, 2).filter(isString);
   const slot = args.findIndex((argument, at) => at > 1 || !(argument == null || isString(argument)));
-  const [properties, options] = slot < 0 ? [] : args.slice(slot);
+  // Where there is no such place the last string stands here, which is no properties.
+  const [properties, options] = args.slice(slot);
   const name = strings.pop();
   return [dict(options), strings.pop(), name, dict(properties)];
 };

@@ -25,6 +25,7 @@ let timezone: string;
 export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): Dict => {
   const { width, height } = screen;
   const query = parametersOf(page.search, '');
+  const id = store.readCookie('_ga');
   return {
     page,
     userAgent: navigator.userAgent,
@@ -35,5 +36,7 @@ export const contextOf = (page: Page, store: Store, { clickIds }: LoadOptions): 
     library: { name: 'tabard.js', version: VERSION },
     campaign: campaignOf(page.search, query, clickIds),
     referrer: adReferrer(query, store),
+    // Pages of the AMP cache name their visitor in that cookie.
+    amp: /^amp/.test(id!) ? { id } : undefined,
   };
 };

@@ -32,7 +32,7 @@ const find = (name: string): string | null => {
 };
 
 const write = (name: string, value: string | null, attributes: string): void => {
-  attempt(() => (document.cookie = `${name}=${encodeURIComponent(value || '')};${attributes}${value ? '' : ';max-age=0'}`));
+  attempt(() => (document.cookie = `${name}=${encodeURIComponent(value || '')};${attributes}` + (value ? '' : ';max-age=0')));
   forgetCookies();
 };
 
@@ -51,8 +51,13 @@ const widestDomain = (): string => {
 };
 
 /** Cookies of the widest accepted domain: path /, Lax, one year, Secure on https, unless the site says otherwise. */
-export const cookieJar = (options: NonNullable<LoadOptions['cookie']>): Jar => {
-  let { domain, maxage = 365, path = '/', sameSite = 'Lax', secure = /^https/.test(location.href) } = options;
+export const cookieJar = ({
+  domain,
+  maxage = 365,
+  path = '/',
+  sameSite = 'Lax',
+  secure = /^https/.test(location.href),
+}: LoadOptions['cookie'] = {}): Jar => {
   const widest = (): string => (domain ??= widestDomain());
   return {
     read: find,

@@ -18,8 +18,8 @@ export interface Settings {
 
 const METHODS =
   'identify track page screen group alias user ready on once off emit debug reset setAnonymousId ' +
-  'addSourceMiddleware addDestinationMiddleware register trackLink trackClick trackForm trackSubmit ' +
-  'optIn optOut flush push';
+  'addSourceMiddleware addDestinationMiddleware addIntegrationMiddleware register deregister ' +
+  'trackLink trackClick trackForm trackSubmit pageview queryString optIn optOut flush push';
 
 const CHAINED = /^(on|once|off|emit|debug)$/;
 

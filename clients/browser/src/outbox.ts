@@ -32,7 +32,7 @@ const QUEUE_MAX = 1000;
 const STORED_MAX = 200;
 const STORED_CHARS_MAX = 256e3;
 const BACKOFF_MAX_MS = 6e4;
-const RETRY_AFTER_MAX_S = 300;
+const RETRY_AFTER_MAX_MS = 3e5;
 const REQUEST_TIMEOUT_MS = 3e4;
 const CUT_OFF_MS = 99;
 /** Tries without an answer, one after the other, before the console tells. */
@@ -123,7 +123,7 @@ export const createOutbox = (
     // Requests that failed side by side are one failure.
     if (retryAfter || pause() <= 0) {
       const backoff = Math.min(BACKOFF_MAX_MS, 500 * 2 ** failures++) * (0.75 + Math.random() / 2);
-      asked = Math.min(retryAfter, RETRY_AFTER_MAX_S) * 1e3;
+      asked = Math.min(retryAfter * 1e3, RETRY_AFTER_MAX_MS);
       heldUntil = performance.now() + (asked || backoff);
     }
     schedule(pause());
@@ -138,8 +138,7 @@ export const createOutbox = (
     });
     const [{ event }, second] = ctxs as [Ctx, Ctx?];
     const url = `${endpoint}/${second ? 'b' : event.type[0]}`;
-    const content = second ? { batch: ctxs.map((ctx) => ctx.event) } : event;
-    const body = stringify({ ...content, sentAt: new Date(), writeKey });
+    const body = stringify({ ...(second ? { batch: ctxs.map((ctx) => ctx.event) } : event), sentAt: new Date(), writeKey });
     flying++;
     // Without fetch's keepalive a request dies with the page; what a beacon answers nobody learns, so it stays stored.
     if (leaving && !('keepalive' in Request.prototype)) return void navigator.sendBeacon(url, body);
@@ -264,11 +263,12 @@ export const createOutbox = (
   addEventListener('online', flush);
 
   // One tab alone; without locks (plain http) two tabs opened in the same instant may both send, which the server mends.
+  // In a later task: not before the middlewares that the snippet has queued are there.
   const { locks } = navigator;
   // What a visitor who has opted out left behind goes.
   flush();
   if (local(key) && locks) void locks.request(key, { ifAvailable: true }, (lock) => lock && recover());
-  else void recover();
+  else setTimeout(recover);
 
   return { queueKey: key, flush, take, refuse, clear };
 };

@@ -18,9 +18,8 @@ export const createPipeline = () => {
     addMiddleware: (middleware: SourceMiddleware): void => {
       steps.push(async (obj) => {
         let passed: Message | null | undefined;
-        const { integrations } = obj;
         const next = (payload: { obj: Message } | null = { obj }) => (passed = payload?.obj);
-        await middleware({ payload: { obj }, integrations, next });
+        await middleware({ payload: { obj }, integrations: obj.integrations, next });
         if (!passed) throw DROPPED;
         return passed;
       });

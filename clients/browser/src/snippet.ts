@@ -14,7 +14,8 @@ type Stub = unknown[] & { [member: string]: unknown };
   const nobody: Stub = { id: nothing, anonymousId: nothing, logout: nothing, traits: () => ({}) } as never;
   (
     'identify track page screen group alias user ready on once off emit reset debug setAnonymousId addSourceMiddleware ' +
-    'addDestinationMiddleware register trackLink trackClick trackForm trackSubmit optIn optOut flush'
+    'addDestinationMiddleware addIntegrationMiddleware register deregister trackLink trackClick trackForm trackSubmit ' +
+    'pageview queryString optIn optOut flush'
   )
     .split(' ')
     .forEach((method) => {

@@ -150,6 +150,8 @@ export interface LoadOptions {
   /** One `page` per changed path and query. */
   spa?: boolean;
   cookie?: { domain?: string; maxage?: number; path?: string; sameSite?: string; secure?: boolean };
+  /** `persist: false`: as `disableClientPersistence`. */
+  user?: { persist?: boolean };
   /** Neither cookies nor storage: identity lives as long as the page. */
   disableClientPersistence?: boolean;
   useQueryString?: boolean | { aid?: RegExp | string | false; uid?: RegExp | string | false };
@@ -193,6 +195,8 @@ export interface Analytics {
 
   page: PageCall;
   screen: PageCall;
+  /** `page` with another path than that of the address. */
+  pageview(path?: string): Promise<Ctx>;
 
   group(): Group;
   group(id: Id, callback: Callback): Promise<Ctx>;
@@ -216,6 +220,9 @@ export interface Analytics {
   off(event: string, callback: (...args: never[]) => void): Analytics;
   emit(event: string, ...args: unknown[]): Analytics;
   debug(on?: boolean): Analytics;
+
+  /** Does what the page's own query does at the start, for this one: `ajs_aid`, `ajs_uid`, `ajs_event`. */
+  queryString(query: string): Promise<void>;
 
   addSourceMiddleware(middleware: SourceMiddleware): Promise<Analytics>;
   register(...plugins: Plugin[]): Promise<void>;

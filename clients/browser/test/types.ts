@@ -19,6 +19,8 @@ export const documentedForms = async (): Promise<void> => {
   await analytics.page(null, 'n', { a: 1 });
   await analytics.page({ a: 1 }, callback);
   await analytics.screen('n', callback);
+  await analytics.pageview('/there');
+  await analytics.queryString('?ajs_uid=u1');
   await analytics.group('g', { a: 1 });
   const groupId: string | null = analytics.group().id();
   await analytics.alias('to', 'from', {}, callback);

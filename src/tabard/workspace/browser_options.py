@@ -29,6 +29,12 @@ class Cookie(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secure: bool = True
 
 
+class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`persist` false: as `disableClientPersistence`."""
+
+    persist: bool = True
+
+
 class QueryString(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Patterns that ids in a link must match; false switches one off."""
 
@@ -45,6 +51,7 @@ class BrowserOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     initial_pageview: bool = False
     spa: bool = False
     cookie: Cookie = Cookie()
+    user: User = User()
     disable_client_persistence: bool = False
     use_query_string: bool | QueryString = True
     click_ids: list[str] = []

@@ -324,3 +324,50 @@ inBrowser('what a site hands over neither throws into it nor rejects: callbacks,
   })()`);
   assert.deepEqual(outcomes, [true, ...Array(9).fill('invalid')]);
 });
+
+inBrowser('the rarer calls of the published clients: pageview and queryString send, what has nothing to do here gives the client', async ({ page, recorder }) => {
+  recorder.page('/', `tabard.pageview('/queued')`, { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+  await page.goto(recorder.url());
+  await started(page);
+  const same = await page.evaluate(`Promise.all([
+    tabard.load('another-key', {}), tabard.addDestinationMiddleware('X', () => { throw Error('never') }),
+    tabard.addIntegrationMiddleware(() => { throw Error('never') }), tabard.deregister('X'),
+  ]).then((all) => all.map((each) => each === tabard))`);
+  assert.deepEqual(same, [true, true, true, true]);
+  await page.evaluate(`Promise.all([tabard.pageview('/there'), tabard.pageview(), tabard.queryString('?ajs_uid=u1&ajs_trait_plan=pro&ajs_event=Opened&ajs_prop_n=1')])`);
+  const messages = await recorder.untilAccepted(5);
+  assert.deepEqual(
+    messages.map(({ type, event, userId, properties, traits }) => [type, event ?? properties?.path, userId, traits]),
+    [
+      ['page', '/queued', null, undefined],
+      ['page', '/there', null, undefined],
+      ['page', '/', null, undefined],
+      ['identify', undefined, 'u1', { plan: 'pro' }],
+      ['track', 'Opened', 'u1', undefined],
+    ],
+  );
+  assert.equal(messages[1]!.context.page.path, '/there');
+  assert.ok(recorder.sent().every((message: any) => message.writeKey === undefined || message.writeKey === recorder.writeKey));
+});
+
+inBrowser('useQueryString: false holds for queryString too', async ({ page, recorder }) => {
+  await recorder.configure({ useQueryString: false });
+  recorder.page('/');
+  await page.goto(recorder.url('/?ajs_event=no'));
+  await started(page);
+  await page.evaluate(`tabard.queryString('?ajs_event=no')`);
+  await page.evaluate(`tabard.track('yes')`);
+  await recorder.untilAccepted(2);
+  assert.deepEqual(recorder.sent().map(({ event }) => event), [undefined, 'yes']);
+});
+
+inBrowser('a visitor whom the AMP cache named is told as such, others are not', async ({ page, context, recorder }) => {
+  recorder.page('/');
+  for (const [value, amp] of [['amp-abc', { id: 'amp-abc' }], ['GA1.1.2', undefined]] as const) {
+    recorder.seen.length = 0;
+    await context.addCookies([{ name: '_ga', value, domain: '.site.localhost', path: '/' }]);
+    await page.goto(recorder.url());
+    await recorder.until(() => recorder.accepted().length > 0, 'the page');
+    assert.deepEqual(recorder.accepted().at(-1)!.context.amp, amp);
+  }
+});

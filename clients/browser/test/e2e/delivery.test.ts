@@ -346,22 +346,23 @@ const SLOW = `tabard.addSourceMiddleware(async ({ payload, next }) => {
   next(payload);
 })`;
 
-inBrowser('a message still inside a middleware when the page goes is taken through those of the next page, and sent once', async ({ page, recorder }) => {
-  recorder.page('/', SLOW, { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
-  await page.goto(recorder.url());
-  await started(page);
-  await leave(page, `addEventListener('pagehide', () => tabard.track('in pagehide')); tabard.track('before', { email: 'a@example.com' }); location = '/?next'`);
-  await started(page);
-  await recorder.untilAccepted(2);
-  await page.waitForTimeout(900);
-  const sent = recorder.sent();
-  assert.deepEqual(sent.map(({ event, properties, raw }: any) => [event, properties, raw]).sort(), [
-    ['before', { passed: 1 }, undefined],
-    ['in pagehide', { passed: 1 }, undefined],
-  ]);
-  assert.equal(sent.find(({ event }) => event === 'before')!.context.page.search, '');
-  assert.equal(await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`), undefined);
-});
+for (const host of ['shop.site.localhost', 'shop.example.test'])
+  inBrowser(`a message still inside a middleware when its page goes is taken through those of the next page, and sent once, on ${host}`, async ({ page, recorder }) => {
+    recorder.page('/', SLOW, { snippet: recorder.snippet().replace(/[a-z]\.page\(\)/, '0') });
+    await page.goto(recorder.url('/', host));
+    await started(page);
+    await leave(page, `addEventListener('pagehide', () => tabard.track('in pagehide')); tabard.track('before', { email: 'a@example.com' }); location = '/?next'`);
+    await started(page);
+    await recorder.untilAccepted(2);
+    await page.waitForTimeout(900);
+    const sent = recorder.sent();
+    assert.deepEqual(sent.map(({ event, properties, raw }: any) => [event, properties, raw]).sort(), [
+      ['before', { passed: 1 }, undefined],
+      ['in pagehide', { passed: 1 }, undefined],
+    ]);
+    assert.equal(sent.find(({ event }) => event === 'before')!.context.page.search, '');
+    assert.equal(await page.evaluate(`localStorage['tabard:q:${recorder.writeKey}']`), undefined);
+  });
 
 inBrowser('a message that waits for a plugin to load when the page goes arrives from the next page, once', async ({ page, recorder }) => {
   const plugin = (load: string) => `tabard.register({ name: 'p', type: 'enrichment', load: () => ${load}, track: (ctx) => ctx.updateEvent('context.shop', 7) })`;

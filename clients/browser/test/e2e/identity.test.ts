@@ -222,14 +222,15 @@ inBrowser('a host of plain http without crypto.randomUUID gets ids too', async (
   assert.equal(await page.evaluate('typeof crypto.randomUUID'), 'undefined');
 });
 
-inBrowser('disableClientPersistence keeps nothing on the machine', async ({ page, context, recorder }) => {
-  await recorder.configure({ disableClientPersistence: true });
-  recorder.page('/', `tabard.identify('u1')`);
-  await page.goto(recorder.url());
-  const [view, identify] = await recorder.untilAccepted(2);
-  assert.equal(view!.anonymousId, identify!.anonymousId);
-  assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length')], [{}, 0]);
-});
+for (const options of [{ disableClientPersistence: true }, { user: { persist: false } }])
+  inBrowser(`${JSON.stringify(options)} keeps nothing on the machine`, async ({ page, context, recorder }) => {
+    await recorder.configure(options);
+    recorder.page('/', `tabard.identify('u1')`);
+    await page.goto(recorder.url());
+    const [view, identify] = await recorder.untilAccepted(2);
+    assert.equal(view!.anonymousId, identify!.anonymousId);
+    assert.deepEqual([await cookiesOf(context), await page.evaluate('localStorage.length')], [{}, 0]);
+  });
 
 inBrowser('options.anonymousId replaces the stored id, setAnonymousId mints one when given none', async ({ page, context, recorder }) => {
   recorder.page('/');
