@@ -134,7 +134,7 @@ def replay() -> None:
 @click.option("--until", help="Until this time; now unless given.")
 @click.option("--only", type=click.Choice(["all", "failed", "undelivered"]), default="all", show_default=True)
 @click.option("--trigger", default="", help="Only messages this trigger matches.")
-@click.option("--rate", "rate_per_s", type=click.FloatRange(min=0), default=0, help="Most messages a second; 0 = any.")
+@click.option("--rate", "rate_per_s", type=click.FloatRange(min=0), default=0, help="Most requests a second; 0 = any.")
 @data_option
 @json_option
 def start(destination: str, data: Path, as_json: bool, **options: Any) -> None:

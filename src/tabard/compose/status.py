@@ -59,6 +59,7 @@ def status(installation: Installation, now_ms: int) -> Json:
     warnings = [
         *_warnings(document, below_floor=space.below_floor, refused=refused),
         *([_warning("rules_changed", "", _RULES_CHANGED)] if store.is_outdated else []),
+        *_expiring(destinations, settings.archive_retention_s * 1000),
         *(_warning("plugin_broken", "", each) for each in broken),
     ]
     return {**document, "warnings": warnings}
@@ -216,7 +217,10 @@ def _role_warnings(document: Json) -> Iterator[Json]:
 
 def _destination_warnings(destination: Json) -> Iterator[Json]:
     name, state = destination["name"], destination.get("state", "")
-    if state in ("paused", "unusable"):
+    if state == "paused" and destination.get("pausedAt"):
+        text = f"destination {name} is {destination['why']}; `tabard destination resume {name}` lets it go on"
+        yield _warning("destination_paused", name, text)
+    elif state in ("paused", "unusable"):
         yield _warning(f"destination_{state}", name, f"destination {name} is {state}: {destination.get('why', '')}")
     if destination.get("lagMs", 0) > DELIVERY_LAG_WARNED_MS:
         text = f"destination {name} is {destination['lagMs'] // 60_000} minutes behind"
@@ -230,6 +234,16 @@ def _destination_warnings(destination: Json) -> Iterator[Json]:
     if failed:
         text = f"destination {name} did not carry out {failed} deletions; `tabard dead-letter list` names the people"
         yield _warning("erasures_failed", name, text)
+
+
+def _expiring(destinations: list[Json], kept_ms: int) -> Iterator[Json]:
+    """What waits at a paused destination for more than half of the time that bodies are kept."""
+    for each in destinations:
+        waited_ms = each.get("lagMs", 0)
+        if kept_ms and each.get("state") == "paused" and waited_ms > kept_ms / 2:
+            left_h = max(0, kept_ms - waited_ms) / 3_600_000
+            text = f"what waits at destination {each['name']} expires from {left_h:.1f} hours on (archive_retention_s)"
+            yield _warning("destination_expiring", each["name"], text)
 
 
 def _warning(code: str, subject: str, message: str) -> Json:

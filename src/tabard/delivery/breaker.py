@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tabard.storage.deliveries import Rest
+
 SUBJECTS_MAX = 20
 REQUESTS_MIN = 3
 """One batch that fails is not yet a destination that fails."""
@@ -33,23 +35,62 @@ class Breaker:
     refused while it is open, the destination's test is asked (`suspects`, `tested`): if it passes, the refused
     messages die (`is_well`). Unless it fails, a probe is up to 20 messages that were never tried, one after another.
 
-    good_at: when the destination last took something.
+    fails_test: its test failed, or its credentials were refused, since it opened. code: of the last failure.
+    good_at: when the destination last took something. `kept` and `as_kept` carry it over a restart, but for failures
+    counted while it is closed, and without the text of the last one, which may name people.
     """
 
     why: Why | None = None
     reason: str = ""
+    code: str = ""
     opened_at: int = 0
     probe_at: int = 0
     probing: bool = False
     is_well: bool = False
+    fails_test: bool = False
     good_at: int = 0
     _suspected_at: int = 0
     _probe_wait: int = PROBE_FIRST_MS
     _refused: bool = False
-    _fails_test: bool = False
     _more: int = 0
     _subjects: set[object] = field(default_factory=set)
     _requests: set[object] = field(default_factory=set)
+
+    @classmethod
+    def as_kept(cls, rest: Rest, now_ms: int) -> "Breaker":
+        """A breaker that goes on as it was kept; its next probe is due when it was, in five minutes at the latest."""
+        if not rest.why:
+            return cls(good_at=rest.good_at)
+        return cls(
+            why=Why(rest.why),
+            reason=rest.code,
+            code=rest.code,
+            opened_at=rest.opened_at,
+            probe_at=min(rest.probe_at, now_ms + PROBE_MAX_MS),
+            is_well=rest.is_well,
+            good_at=rest.good_at,
+            _probe_wait=rest.probe_wait,
+            _refused=rest.refused,
+            fails_test=rest.fails_test,
+            _more=rest.more,
+        )
+
+    def kept(self) -> Rest:
+        """What is to be kept of it."""
+        if self.why is None:
+            return Rest(good_at=self.good_at)
+        return Rest(
+            why=self.why,
+            code=self.code,
+            opened_at=self.opened_at,
+            probe_at=self.probe_at,
+            probe_wait=self._probe_wait,
+            more=self._more,
+            is_well=self.is_well,
+            fails_test=self.fails_test,
+            refused=self._refused,
+            good_at=self.good_at,
+        )
 
     @property
     def is_open(self) -> bool:
@@ -69,8 +110,8 @@ class Breaker:
         self._subjects.clear()
         self._requests.clear()
         closed = self.why is not None
-        self.why, self.reason, self.probing, self._probe_wait = None, "", False, PROBE_FIRST_MS
-        self._refused = self._fails_test = self.is_well = False
+        self.why, self.reason, self.code, self.probing, self._probe_wait = None, "", "", False, PROBE_FIRST_MS
+        self._refused = self.fails_test = self.is_well = False
         self.good_at = now_ms
         return closed
 
@@ -110,7 +151,7 @@ class Breaker:
             return
         if passed and not self.is_well:
             self.probe_at, self._more = now_ms, SUBJECTS_MAX - 1
-        self.is_well, self._fails_test = passed, not passed
+        self.is_well, self.fails_test = passed, not passed
 
     def open(self, why: Why, reason: str, now_ms: int) -> None:
         """Opens at once: the credentials were refused, or the test fails."""
@@ -119,7 +160,7 @@ class Breaker:
             self.probe_at, self.probing = now_ms + self._probe_wait, False
             self._more = SUBJECTS_MAX - 1
         self.why, self.reason = why, reason
-        self._fails_test = self._fails_test or why is not Why.FAILURES
+        self.fails_test = self.fails_test or why is not Why.FAILURES
 
     def probe_now(self, now_ms: int) -> None:
         """Lets the next probe go at once: the settings have changed."""
@@ -129,7 +170,7 @@ class Breaker:
         if not self.probing:
             return
         self.probing, self.reason = False, reason
-        if refused and is_new and self._more and not self._fails_test:
+        if refused and is_new and self._more and not self.fails_test:
             self._more -= 1
             return
         self._refused, self._more = refused, SUBJECTS_MAX - 1

@@ -7,20 +7,17 @@ drives it. The route of a message: `take` → lanes → `next_unit` → `answere
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 
-from tabard.delivery.breaker import SUBJECTS_MAX, Breaker, Why
-from tabard.delivery.compiled import Compiled
+from tabard.delivery.breaker import SUBJECTS_MAX, Why
 from tabard.delivery.entry import Entry, Item, Phase, Unit, entry_of_item, entry_of_row
 from tabard.delivery.lanes import Lanes
 from tabard.delivery.ledger import Ledger
-from tabard.delivery.needless import Needless
 from tabard.delivery.outcome import Outcome, Verdict
-from tabard.delivery.pace import Pace
 from tabard.delivery.ready import Ready
 from tabard.delivery.retry import wait_s
 from tabard.delivery.route import Filter, refusal
+from tabard.delivery.shared import Shared
 from tabard.destinations.kit.plan import Invalid, Planned
 from tabard.message.types import offset_of, partition_of
 from tabard.storage.deliveries import Attempt, Commit, Row, RowState, Term
@@ -29,32 +26,6 @@ STUCK_MS = 1_000
 """How long an entry may hold up the cursor while the destination takes others; then it becomes a row."""
 QUIET_STUCK_MS = 60_000
 """The same where the destination has taken nothing else meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a consumer may hold and how long it waits (`Settings`). waiting_max: behind one message of a lane.
-
-    rows_max: unfinished rows, beyond which the cursor stands still.
-    """
-
-    in_flight_max: int = 1_000
-    order_patience_ms: int = 900_000
-    patience_ms: int = 4 * 86_400_000
-    waiting_max: int = 1_000
-    rows_max: int = 100_000
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the consumers of one destination instance share, and what is handed in."""
-
-    compiled: Compiled
-    breaker: Breaker
-    pace: Pace
-    limits: Limits
-    draw: Callable[[], float]
-    needless: Needless | None = None
 
 
 class Consumer:
@@ -256,6 +227,7 @@ class Consumer:
     def _blame(self, unit: Unit, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         """Tells breaker and pace what an item that was not taken says about the destination."""
         breaker = self.shared.breaker
+        breaker.code = outcome.code
         if outcome.verdict is Verdict.CREDENTIALS:
             breaker.failed(entry.subject, unit.number, outcome.reason, now_ms)
             breaker.open(Why.CREDENTIALS, outcome.reason, now_ms)
@@ -269,7 +241,7 @@ class Consumer:
     def _after(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         # While the breaker is open nobody may know whose fault a refusal is: then nothing dies of it.
         breaker = self.shared.breaker
-        is_unsure = breaker.is_open and not breaker.is_well
+        is_unsure = breaker.is_open and not breaker.is_well and not self._has_spared_enough(now_ms)
         spared = outcome.verdict is Verdict.DEAD and is_unsure and not outcome.blames_item
         if spared:
             self._spared[entry.position] = entry
@@ -279,6 +251,12 @@ class Consumer:
             self._fail(entry, outcome, now_ms)
         else:
             self._step_done(entry, outcome, now_ms)
+
+    def _has_spared_enough(self, now_ms: int) -> bool:
+        """Whether so many were refused for so long, without a test that fails, that the oldest must make way."""
+        breaker, limits = self.shared.breaker, self.shared.limits
+        has_waited = now_ms - breaker.opened_at >= limits.patience_ms
+        return has_waited and not breaker.fails_test and len(self._window) >= 2 * limits.in_flight_max
 
     def _step_done(self, entry: Entry, outcome: Outcome, now_ms: int) -> None:
         subscription_id, planned = entry.steps[entry.step]
@@ -495,6 +473,8 @@ class Consumer:
             else:
                 self._ledger.drop(entry.position)
         self._changed.clear()
+        if self._accepts is None:
+            self._ledger.rests(self.shared.rest())
         return self._ledger.close(self.shared.compiled.version, now_ms)
 
     def committed(self) -> None:

@@ -13,9 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from tabard.clock import Clock
-from tabard.delivery.breaker import Breaker
 from tabard.delivery.compiled import Compiled, InstanceUnusable, compile_instance
-from tabard.delivery.consumer import Consumer, Limits, Shared
+from tabard.delivery.consumer import Consumer
 from tabard.delivery.cursor import Vector, vector_at
 from tabard.delivery.egress import Egress, EgressRules
 from tabard.delivery.entry import Item
@@ -24,8 +23,9 @@ from tabard.delivery.ledger import Ledger
 from tabard.delivery.names import Names
 from tabard.delivery.needless import Needless
 from tabard.delivery.outlet import Outlet, Served
-from tabard.delivery.pace import Bucket, Pace
+from tabard.delivery.pace import Bucket
 from tabard.delivery.replay import Past, Selection
+from tabard.delivery.shared import Limits, Shared, shared_as_kept
 from tabard.delivery.trace import Tracing
 from tabard.destinations.kit.action import Rate
 from tabard.destinations.kit.destination import Destination
@@ -171,10 +171,9 @@ class Deliverer:
             in_flight_max=settings.in_flight_max,
             order_patience_ms=settings.order_patience_s * 1000,
             patience_ms=settings.delivery_patience_s * 1000,
+            held_max_ms=settings.retry_after_max_s * 1000,
         )
-        pace = Pace()
-        pace.set_rates(compiled.rates())
-        shared = Shared(compiled, Breaker(), pace, limits, self.deps.draw)
+        shared = shared_as_kept(compiled, limits, self.deps.draw, state.rest, self.now_ms())
         served = [Served(await self._consumer(shared, state), Seat(state.offsets))]
         others: list[ConsumerState] = await self.in_store(self.deps.deliveries.consumers)
         served += [
@@ -188,6 +187,9 @@ class Deliverer:
         outlet = Outlet(
             shared, egress, self.feed, self.deps.clock, float(settings.retry_after_max_s), self._hurried.set
         )
+        if state.rest.paused_at and outlet.is_open and not shared.breaker.is_open:
+            for each in served:
+                each.consumer.resumed(state.rest.paused_at, self.now_ms())
         for each in served:
             outlet.add(each)
         return outlet
@@ -254,7 +256,7 @@ class Deliverer:
         ):
             rows += [row for _, row in page]
             after = page[-1][0]
-        ledger = Ledger(state.id, state.log_id, state.offsets)
+        ledger = Ledger(state.id, state.log_id, state.offsets, state.rest)
         if accepts is not None:
             return Consumer(ledger, shared, rows, self.now_ms(), accepts=accepts)
         if shared.compiled.options.no_needless_calls:

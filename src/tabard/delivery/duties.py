@@ -288,6 +288,7 @@ def _outlet_status(outlet: Outlet, now_ms: int) -> dict[str, Any]:
         "name": outlet.compiled.instance.name,
         "state": "paused" if outlet.paused_at else state,
         "why": paused_text(outlet.paused_at) if outlet.paused_at else why,
+        "restsSince": breaker.opened_at if breaker.is_open else None,
         "probeAt": breaker.probe_at if breaker.is_open else None,
         "heldUntil": int(pace.held_until_s * 1000) if pace.held_until_s * 1000 > now_ms else None,
         "lagMs": outlet.lag_ms(now_ms),

@@ -54,7 +54,7 @@ class Erasures:
     async def _tell(self, outlet: Outlet) -> None:
         while await self._follow(outlet.compiled):
             continue
-        if not outlet.compiled.instance.enabled or not outlet.is_open:
+        if not outlet.compiled.instance.enabled:
             return
         destination, now_ms = outlet.compiled.instance.id, self._deliverer.now_ms()
         due = await self._deliverer.in_store(

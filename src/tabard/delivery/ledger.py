@@ -1,16 +1,23 @@
 """What a consumer has done since its last commit, and the commit made of it."""
 
+from typing import Final
+
+import msgspec
+
 from tabard.delivery.entry import Entry
-from tabard.storage.deliveries import Attempt, Commit, Counts, Range, Row, RowState, Term
+from tabard.storage.deliveries import Attempt, Commit, Counts, Range, Rest, Row, RowState, Term
 
 NO_PARTITION = -1
 """The partition of a range that states changes to rows alone."""
+_GOOD_MS: Final = 60_000
+"""How far the kept time of the last success may lie behind, so that successes alone write nothing."""
 
 
 class Ledger:
     """Collects the changes of one consumer. Cursor, counters and rows leave it together or not at all."""
 
-    def __init__(self, consumer: str, log_id: str, vector: dict[int, int]) -> None:
+    def __init__(self, consumer: str, log_id: str, vector: dict[int, int], rest: Rest | None = None) -> None:
+        """`rest`: how the destination rests, as it is kept with its live consumer."""
         self.consumer = consumer
         self.log_id = log_id
         self.vector = dict(vector)
@@ -18,6 +25,8 @@ class Ledger:
         self._reasons: dict[str, int] = {}
         self._rows: dict[int, Row | None] = {}
         self._erased: list[int] = []
+        self._kept_rest = rest or Rest()
+        self._rest: Rest | None = None
         self.attempts: list[Attempt] = []
         self.delivered_hashes: dict[bytes, bytes] = {}
         self.forgotten_hashes: set[bytes] = set()
@@ -38,6 +47,12 @@ class Ledger:
         opened.add(entry.source, old, -1)
         opened.add(entry.source, new, 1)
         self._reason(entry, new)
+
+    def rests(self, rest: Rest) -> None:
+        """How the destination rests now."""
+        kept = self._kept_rest
+        if rest.good_at - kept.good_at >= _GOOD_MS or msgspec.structs.replace(rest, good_at=kept.good_at) != kept:
+            self._kept_rest = self._rest = rest
 
     def stood_before_start(self, source: str, number: int) -> None:
         """So many messages of a source were stored before the cursor's first place."""
@@ -72,9 +87,8 @@ class Ledger:
     def close(self, version: int, now_ms: int) -> Commit | None:
         """Everything since the last call as one commit, None where there is nothing."""
         ranges = tuple(opened.range(partition, version, now_ms) for partition, opened in self._ranges.items())
-        if not (
-            ranges or self._rows or self.attempts or self._erased or self.delivered_hashes or self.forgotten_hashes
-        ):
+        hashes = self.delivered_hashes or self.forgotten_hashes
+        if not (ranges or self._rows or self.attempts or self._erased or hashes or self._rest):
             return None
         commit = Commit(
             consumer=self.consumer,
@@ -88,9 +102,10 @@ class Ledger:
             erased=tuple(self._erased),
             delivered_hashes=self.delivered_hashes,
             forgotten_hashes=tuple(self.forgotten_hashes),
+            rest=self._rest,
         )
         self._ranges, self._reasons, self._rows = {}, {}, {}
-        self.attempts, self._erased = [], []
+        self.attempts, self._erased, self._rest = [], [], None
         self.delivered_hashes, self.forgotten_hashes = {}, set()
         return commit
 

@@ -15,7 +15,7 @@ from tabard.clock import Clock
 from tabard.delivery.attempt import Recording, attempt, credentials_refused, erase, outcome_of, test_failure
 from tabard.delivery.breaker import Why
 from tabard.delivery.compiled import Compiled
-from tabard.delivery.consumer import Consumer, Shared
+from tabard.delivery.consumer import Consumer
 from tabard.delivery.entry import Item, Phase, Unit
 from tabard.delivery.feed import CHUNK, Feed, Seat
 from tabard.delivery.needless import Needless
@@ -23,6 +23,7 @@ from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
 from tabard.delivery.pace import Bucket
 from tabard.delivery.record import attempts_of, redacted, secrets_of, without_secrets
 from tabard.delivery.replay import Selection
+from tabard.delivery.shared import Shared
 from tabard.destinations.kit.destination import Subject
 from tabard.destinations.kit.request import Send
 from tabard.storage.deliveries import Term
@@ -285,7 +286,7 @@ class Outlet:
         if await _insisting(partial(self._feed.recheck, items)):
             consumer.erased(unit, self._clock.now_ms())
         began_s = self._clock.monotonic_s()
-        outcomes = await self._tried(consumer, unit) if unit.entries else []
+        outcomes = await self._tried(served, unit) if unit.entries else []
         was_open = self.shared.breaker.is_open
         consumer.answered(unit, outcomes, self._clock.now_ms(), self._clock.monotonic_s() - began_s)
         if served.selection:
@@ -299,7 +300,7 @@ class Outlet:
         if failed:
             await self._suspect()
 
-    async def _tried(self, consumer: Consumer, unit: Unit) -> list[Outcome]:
+    async def _tried(self, served: Served, unit: Unit) -> list[Outcome]:
         """The ends of the unit's items; what did not simply succeed is recorded, with the secrets it was sent with."""
         compiled, recording = self.compiled, Recording(self._send)
         began_s = self._clock.monotonic_s()
@@ -307,9 +308,12 @@ class Outlet:
         if any(outcome is not DELIVERED for outcome in outcomes):
             outcomes = without_secrets(await self._credentials_confirmed(outcomes), compiled)
         # Some calls take several requests; the first was counted as it went out.
-        self.shared.pace.count(max(0, len(recording.exchanges) - 1))
+        more = max(0, len(recording.exchanges) - 1)
+        self.shared.pace.count(more)
+        if served.bucket:
+            served.bucket.take(more)
         took_s = self._clock.monotonic_s() - began_s
-        consumer.note(attempts_of(unit, outcomes, recording.exchanges, compiled, took_s))
+        served.consumer.note(attempts_of(unit, outcomes, recording.exchanges, compiled, took_s))
         return outcomes
 
     async def _credentials_confirmed(self, outcomes: list[Outcome]) -> list[Outcome]:

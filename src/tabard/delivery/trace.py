@@ -24,6 +24,7 @@ from tabard.storage.deliveries import (
     DeliveryReader,
     Range,
     Replay,
+    Rest,
     RowState,
     Term,
 )
@@ -82,21 +83,24 @@ def _at(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json 
     row = tracing.deliveries.row(state.id, message.position)
     if row is not None:
         waits = row.state is not RowState.DEAD
-        told = {**_of_row(row_json(row)), **(_paused(instance, row.reason) if waits else {})}
+        told = {**_of_row(row_json(row)), **(_waits(instance, state.rest, row.reason) if waits else {})}
         return {**known, "outcome": row.state, "how": "row", **told, "attempts": tries}
     if offset < state.start.get(partition, 0):
         return {**known, "outcome": "before_start", "how": "cursor", "attempts": tries}
     if offset >= state.offsets.get(partition, 0):
         outcome = "pending" if instance else "removed"
-        return {**known, "outcome": outcome, "how": "cursor", **_paused(instance), "attempts": tries}
+        return {**known, "outcome": outcome, "how": "cursor", **_waits(instance, state.rest), "attempts": tries}
     return {**known, **_passed(state, message, attempts, tracing), "attempts": tries}
 
 
-def _paused(instance: DestinationInstance | None, reason: str = "") -> Json:
-    """Why a delivery waits, where its destination is paused besides."""
-    if instance is None or not instance.paused_at:
-        return {}
-    return {"reason": "; ".join(filter(None, (reason, paused_text(instance.paused_at))))}
+def _waits(instance: DestinationInstance | None, rest: Rest, reason: str = "") -> Json:
+    """Why a delivery waits, where its destination is paused or rests besides."""
+    why = [reason]
+    if instance is not None and instance.paused_at:
+        why.append(paused_text(instance.paused_at))
+    if instance is not None and rest.why:
+        why.append(f"the destination rests since {iso_ms(rest.opened_at)}: {rest.why}, {rest.code}".rstrip(", "))
+    return {"reason": "; ".join(each for each in why if each)} if any(why) else {}
 
 
 def _erasure(state: ConsumerState, message: StoredMessage, tracing: Tracing) -> Json:

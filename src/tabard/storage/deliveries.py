@@ -110,9 +110,33 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     answer: str = ""
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a destination rests, kept with its live consumer: a restart goes on resting. Times in milliseconds.
+
+    why: of `delivery.breaker`, '' where it does not rest by itself; from `opened_at` on, `code` of the last failure.
+    probe_at, probe_wait, more, is_well, fails_test, refused: what its breaker goes on with. good_at: when it last took
+    something, to the minute. held_until: it asked to be sent nothing before. paused_at: since when an operator has it
+    paused. version: of the configuration that all this was seen with.
+    """
+
+    why: str = ""
+    code: str = ""
+    opened_at: int = 0
+    probe_at: int = 0
+    probe_wait: int = 0
+    more: int = 0
+    is_well: bool = False
+    fails_test: bool = False
+    refused: bool = False
+    good_at: int = 0
+    held_until: int = 0
+    paused_at: int = 0
+    version: int = 0
+
+
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """All that changes at once for one consumer. `offsets` is the whole new cursor; the ranges' counts change the
-    books; `reasons` counts `term:code`; `erased`: positions whose attempts must not be kept.
+    books; `reasons` counts `term:code`; `erased`: positions whose attempts must not be kept; `rest`: None for as kept.
     """
 
     consumer: str
@@ -126,6 +150,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     erased: tuple[int, ...] = ()
     delivered_hashes: dict[bytes, bytes] = {}
     forgotten_hashes: tuple[bytes, ...] = ()
+    rest: Rest | None = None
 
 
 class ConsumerKind(StrEnum):
@@ -139,7 +164,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay sends again: messages received in [since, until) ms that pass the filter, in log order.
 
     only: `all`, `failed` (dead in the live consumer) or `undelivered` (not counted as delivered: dead, parked,
-    waiting, or never taken). trigger: FQL, '' for any. rate_per_s: 0 for as fast as live traffic leaves room.
+    waiting, or never taken). trigger: FQL, '' for any. rate_per_s: requests; 0 for as fast as live traffic leaves room.
     """
 
     since: int = 0
@@ -165,6 +190,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     created_at: int = 0
     updated_at: int = 0
+    rest: Rest = Rest()
 
 
 class Book(msgspec.Struct, frozen=True):

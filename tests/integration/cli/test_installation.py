@@ -293,6 +293,7 @@ MIGRATIONS = Path(tabard.storage.sqlite.database.__file__).parent / "migrations"
 FROZEN = {
     "delivery/001_start.sql": "4236e8dc0e4403dc92aa374cf01d0a32ee6a918a4d2b8b36d30e09952471c7a3",
     "delivery/002_erasures.sql": "15513d479d86a17829b75117e19a15007ed533753a0628f2c1052fee8971c812",
+    "delivery/003_rest.sql": "141cddb62de442770d2221985faee9c1f5c9ef0e566228b38453bf9998e50f5f",
     "store/001_start.sql": "ce3944db5c8746662e1323e96993badf8b9c68cb1a3127eabbf6e96016f6ef9f",
     "store/002_outbox.sql": "d33556f901534bf70676777eb841fd29a895c5c5b18051c41faeae1dfdbf72d0",
     "store/003_key_runs.sql": "9517571fceb64da901cbb294a25e9d6624f5047093adefb8e44b81b95ca2515f",

@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from tabard.delivery.breaker import Breaker, Why
+from tabard.delivery.breaker import Why
 from tabard.delivery.compiled import compile_instance
-from tabard.delivery.consumer import Consumer, Limits, Shared
+from tabard.delivery.consumer import Consumer
 from tabard.delivery.cursor import read_merged
 from tabard.delivery.entry import Entry, Item, Unit
 from tabard.delivery.ledger import Ledger
 from tabard.delivery.outcome import DELIVERED, Outcome, Verdict
-from tabard.delivery.pace import Pace
+from tabard.delivery.shared import Limits, shared_as_kept
 from tabard.destinations.catalog.webhook import destination
 from tabard.message.types import StoredMessage, offset_of, partition_of
 from tabard.storage.deliveries import ConsumerKind, ConsumerState, RowState
@@ -71,9 +71,10 @@ class World:
         assert state
         rows = self.store.rows("d1", (RowState.PARKED, RowState.WAITING), 1_000_000)
         compiled = compile_instance(webhook("http://x", **self.options), destination, {"url": "http://x"})
-        shared = Shared(compiled, Breaker(), Pace(), self.limits, self.die.random)
+        shared = shared_as_kept(compiled, self.limits, self.die.random, state.rest, self.now_ms)
         self.seat = dict(state.offsets)
-        self.consumer = Consumer(Ledger("d1", "log-1", state.offsets), shared, [row for _, row in rows], self.now_ms)
+        ledger = Ledger("d1", "log-1", state.offsets, state.rest)
+        self.consumer = Consumer(ledger, shared, [row for _, row in rows], self.now_ms)
         self.under_way = []
 
     def crash(self) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabard.delivery.books import check_books, check_range
-from tabard.delivery.consumer import Limits
+from tabard.delivery.breaker import Breaker, Why
 from tabard.delivery.lanes import lane_key
 from tabard.delivery.outcome import Outcome
+from tabard.delivery.shared import Limits
 from tabard.message.types import StoredMessage
 from tabard.storage.deliveries import Letters, RowState
 from tests.integration.delivery.stored import MemoryMessages, stored
@@ -255,3 +256,88 @@ def test_a_destination_that_refuses_everything_but_its_test_gives_up_twenty_mess
     world.pass_s(3_600)
     assert 11 * 20 <= world.dead() - before <= 13 * 20
     world.store.close()
+
+
+@pytest.mark.parametrize("test_passes", [True, None])
+@pytest.mark.parametrize("every_s", [3, 40])
+def test_restarts_do_not_let_a_run_of_bad_messages_stop_a_healthy_destination(
+    tmp_path: Path, test_passes: bool | None, every_s: int
+) -> None:
+    world = bad_then_good(tmp_path, REFUSED, test_passes=test_passes)
+    for _ in range(600 // every_s):
+        world.pass_s(every_s)
+        world.crash()
+    world.pass_s(600)
+    assert world.is_over()
+    assert sorted(set(world.arrived)) == [stored(offset).position for offset in range(40, 1_040)]
+    assert check_books("d1", world.store.balance("d1")) is None
+    world.store.close()
+
+
+@pytest.mark.parametrize(
+    ("bad", "test_passes", "a_probe"), [(RETRY, None, 1), (REFUSED, None, 20), (REFUSED, False, 1)]
+)
+def test_a_destination_that_rests_is_probed_after_a_restart_and_not_flooded(
+    tmp_path: Path, bad: Outcome, test_passes: bool | None, a_probe: int
+) -> None:
+    world = bad_then_good(tmp_path, bad, test_passes=test_passes)
+    world.everything = bad
+    world.pass_s(3_600)
+    sent = world.sent
+    for _ in range(360):
+        world.crash()
+        world.pass_s(10)
+    assert world.consumer.shared.breaker.is_open
+    assert world.sent - sent <= 13 * a_probe
+    world.everything, world.bad = None, {}
+    world.pass_s(3_600)
+    assert len(set(world.arrived)) == 1_040 - world.dead()
+    assert world.dead() < 20
+    world.store.close()
+
+
+def test_a_run_of_bad_messages_longer_than_what_is_read_ahead_makes_way_when_patience_is_over(tmp_path: Path) -> None:
+    messages = MemoryMessages().add(stored(offset, received_at=1_000) for offset in range(300))
+    limits = Limits(in_flight_max=100, patience_ms=86_400_000)
+    bad = dict.fromkeys((each.position for each in messages.messages[1][:250]), REFUSED)
+    world = Refusing(
+        messages, fast_store(tmp_path / "d.db"), random.Random(1), tick_ms=10_000, limits=limits, bad=bad
+    )  # fmt: skip
+    world.pass_s(80_000)
+    assert (len(world.arrived), world.dead() < 20) == (0, True)
+    world.pass_s(20_000)
+    assert len(world.arrived) == 50
+    world.store.close()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    acts=st.lists(
+        st.tuples(st.sampled_from(["refused", "failed", "busy", "passes", "fails"]), st.integers(0, 400_000)),
+        min_size=1, max_size=60,
+    ),
+    restarts=st.sets(st.integers(0, 59)),
+    why=st.sampled_from(list(Why)),
+)  # fmt: skip
+def test_a_breaker_that_is_kept_goes_on_as_one_that_is_not_stopped(  # type: ignore[no-untyped-def]
+    acts, restarts, why
+) -> None:
+    whole, stopped, now = Breaker(), Breaker(), 1_000
+    for each in (whole, stopped):
+        each.open(why, "first", now)
+    for number, (act, later_ms) in enumerate(acts):
+        now += later_ms
+        if number in restarts:
+            stopped = Breaker.as_kept(stopped.kept(), now)
+        assert stopped.may_send(now) == whole.may_send(now)
+        for each in (whole, stopped):
+            if act in ("passes", "fails"):
+                if each.suspects(now):
+                    each.tested(now, passed=act == "passes")
+            elif each.may_send(now):
+                each.sending()
+                if act == "busy":
+                    each.probing = False
+                else:
+                    each.failed(number, number, act, now, refused=act == "refused")
+        assert stopped.kept() == whole.kept()

@@ -20,10 +20,11 @@ from tabard.storage.deliveries import (
     Letters,
     Range,
     Replay,
+    Rest,
     Row,
     RowState,
 )
-from tabard.storage.sqlite.database import connect, empty_wal, immediate, migrate, statements
+from tabard.storage.sqlite.database import connect, connect_reader, empty_wal, immediate, migrate, statements
 
 RANGE_MS: Final = 10_000
 """Commits within this time share one range row."""
@@ -36,6 +37,7 @@ _SQL: Final = statements("delivery")
 _vector = msgspec.json.Decoder(dict[int, int]).decode
 _counts = msgspec.json.Decoder(Counts).decode
 _replay = msgspec.json.Decoder(Replay).decode
+_rest = msgspec.json.Decoder(Rest).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -43,8 +45,8 @@ class SqliteDeliveryReader:
     """Reads of delivery.db (`storage.deliveries.DeliveryReader`). One connection; calls from one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `DatabaseMissing` before the first deliverer ran."""
-        self._db = connect(path, read_only=True)
+        """Raises `DatabaseMissing` before the first deliverer (of this release) ran."""
+        self._db = connect_reader(path, "delivery")
 
     def consumers(self) -> list[ConsumerState]:
         """All consumers there ever were, oldest first."""
@@ -186,7 +188,8 @@ class SqliteDeliveryStore(SqliteDeliveryReader):
 
     def _commit(self, commit: Commit, now_ms: int) -> None:
         consumer, execute = commit.consumer, self._db.execute
-        execute(_SQL["move_cursor"], (commit.log_id, _json(commit.offsets), now_ms, consumer))
+        rest = None if commit.rest is None else _json(commit.rest)
+        execute(_SQL["move_cursor"], (commit.log_id, _json(commit.offsets), rest, now_ms, consumer))
         for each in commit.ranges:
             self._add_range(consumer, each)
         for reason, number in commit.reasons.items():
@@ -281,7 +284,7 @@ def _named(kind: type[msgspec.Struct], values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _state(row: Sequence[Any]) -> ConsumerState:
-    id_, destination, kind, log_id, offsets, start, end, replay, state, why, created_at, updated_at = row
+    id_, destination, kind, log_id, offsets, start, end, replay, state, why, created_at, updated_at, rest = row
     return ConsumerState(
         id=id_,
         destination=destination,
@@ -295,6 +298,7 @@ def _state(row: Sequence[Any]) -> ConsumerState:
         why=why,
         created_at=created_at,
         updated_at=updated_at,
+        rest=_rest(rest),
     )
 
 

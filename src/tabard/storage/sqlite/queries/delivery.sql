@@ -1,9 +1,9 @@
 -- name: consumers
-SELECT id, destination, kind, log_id, offsets, start, until, replay, state, why, created_at, updated_at
+SELECT id, destination, kind, log_id, offsets, start, until, replay, state, why, created_at, updated_at, rest
 FROM consumer ORDER BY created_at, id
 
 -- name: consumer
-SELECT id, destination, kind, log_id, offsets, start, until, replay, state, why, created_at, updated_at
+SELECT id, destination, kind, log_id, offsets, start, until, replay, state, why, created_at, updated_at, rest
 FROM consumer WHERE id = ?
 
 -- name: add_consumer
@@ -14,7 +14,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 UPDATE consumer SET state = ?, why = ?, updated_at = ? WHERE id = ?
 
 -- name: move_cursor
-UPDATE consumer SET log_id = ?, offsets = ?, updated_at = ? WHERE id = ?
+UPDATE consumer SET log_id = ?, offsets = ?, rest = coalesce(?, rest), updated_at = ? WHERE id = ?
 
 -- name: books
 SELECT source, term, number, pruned FROM book WHERE consumer = ? ORDER BY source, term
