@@ -82,12 +82,12 @@ def test_control_forms_stand_beside_wire_calls() -> None:
     assert [control.kind for control in resolved.reading.controls] == ["delete"]
 
 
-def test_a_line_that_is_neither_is_named() -> None:
-    with pytest.raises(LineUnreadable, match="line 3"):
+def test_what_a_line_is_that_is_neither_is_said_with_what_there_is() -> None:
+    with pytest.raises(LineUnreadable, match="type 'dance' is no call and no control; there are identify"):
         record_of({"type": "dance"}, 2)
 
 
-def test_a_control_that_cannot_be_read_is_named_by_its_line() -> None:
+def test_what_is_wrong_with_a_control_is_said() -> None:
     lines = [{"type": "page", "anonymousId": "d"}, {"type": "cut", "a": "user:u", "b": "nonsense"}]
-    with pytest.raises(LineUnreadable, match="line 2: cut: 'nonsense' is no identifier"):
+    with pytest.raises(LineUnreadable, match="^cut: 'nonsense' is no identifier"):
         list(resolved_lines(lines, Rules()))
