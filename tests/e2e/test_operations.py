@@ -98,8 +98,9 @@ def test_a_backup_under_load_restores_to_a_whole_that_repeats_and_never_skips(tm
         assert document_of(["restore", str(copy), "--data", str(restored)])["files"] > 5
         with running(restored, "--set", "egress_private=true") as second:
             assert eventually(lambda: document(second, "status")["log"]["unresolved"] == 0)
-            assert eventually(lambda: document(second, "status")["destinations"][0]["books"]["pending"] == 0)
+            delivered = eventually(lambda: document(second, "status")["destinations"][0]["books"]["pending"] == 0)
             status = document(second, "status")
+            assert delivered, json.dumps(status["destinations"])
             books, crm = status["books"], status["destinations"][0]["books"]
             newest: list[Any] = document(second, "tail", "--no-follow", "--last", "10000")["messages"]
             stored = [message["messageId"] for message in newest]
