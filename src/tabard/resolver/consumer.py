@@ -129,8 +129,9 @@ class Consumer:
         self._marked = True
         # A process before this one may have died between erasing and wiping.
         self._erased = True
-        self._newest_received = 0
-        self._watermark_due = False
+        # Nor may it have lived to say that after its last message there was nothing.
+        self._newest_received = parts.clock.now_ms()
+        self._watermark_due = True
         self._due: dict[str, float] = {}
         self._rate_from = (parts.clock.monotonic_s(), 0)
 

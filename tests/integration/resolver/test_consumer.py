@@ -1,5 +1,6 @@
 """The resolver's loop on a log: commits, quarantine, several partitions, watermark, replays, fencing."""
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,20 +130,33 @@ def test_a_message_on_which_we_fail_is_quarantined_and_all_others_are_stored(
 def test_the_watermark_passes_the_last_message_of_a_partition_while_the_others_are_idle(world: World) -> None:
     world.log.writer(2)
     world.log.writer(1).append([record("track", {"messageId": "a", "userId": "u", "event": "E"})])
+    assert passes_the_last_message(world)
+
+
+def test_the_watermark_passes_the_last_message_of_a_resolver_that_died_of_its_commit(world: World) -> None:
+    world.log.writer(1).append([record("track", {"messageId": "a", "userId": "u", "event": "E"})])
+    store = world.store()
+    assert Consumer(world.parts(store)).turn()
+    store.close()
+    with contextlib.closing(SqliteMessageReader(world.folder / "store.db")) as reader:
+        assert reader.watermark() <= reader.newest(1)[0].received_at
+    assert passes_the_last_message(world)
+
+
+def passes_the_last_message(world: World) -> bool:
+    """Whether a running resolver without new messages lets the deliverer have the last one."""
     store = world.store()
     stop = threading.Event()
     loop = threading.Thread(target=run, args=(world.parts(store), stop))
     loop.start()
     try:
-        reader = None
         for _ in range(100):
             stop.wait(0.05)
-            reader = SqliteMessageReader(world.folder / "store.db")
-            stored = reader.newest(1)
-            if stored and reader.watermark() > stored[0].received_at:
-                break
-        else:
-            pytest.fail("the watermark never passed the message")
+            with contextlib.closing(SqliteMessageReader(world.folder / "store.db")) as reader:
+                stored = reader.newest(1)
+                if stored and reader.watermark() > stored[0].received_at:
+                    return True
+        return False
     finally:
         stop.set()
         loop.join(10)
