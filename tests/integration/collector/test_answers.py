@@ -346,7 +346,7 @@ async def test_a_percent_encoded_path_and_an_absolute_url_are_the_same_path(door
 
 async def test_the_metrics_count_what_was_accepted_and_refused(door: Running) -> None:
     await door.post("/v1/batch", {"batch": [PAGE, BAD]})
-    await door.post("/v1/page", PAGE, "nobody")
+    await door.post("/v1/page", PAGE | {"writeKey": "nobody"}, None)
     page = (await door.ask("GET", "/metrics")).body.decode()
     assert 'tabard_messages_accepted_total{source="s1",type="page"}' in page
     assert 'tabard_messages_rejected_total{reason="no_user_anon_id",source="s1"}' in page
