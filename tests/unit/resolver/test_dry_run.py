@@ -89,5 +89,5 @@ def test_what_a_line_is_that_is_neither_is_said_with_what_there_is() -> None:
 
 def test_what_is_wrong_with_a_control_is_said() -> None:
     lines = [{"type": "page", "anonymousId": "d"}, {"type": "cut", "a": "user:u", "b": "nonsense"}]
-    with pytest.raises(LineUnreadable, match="^cut: 'nonsense' is no identifier"):
+    with pytest.raises(LineUnreadable, match=r"^cut: 'nonsense' is no identifier"):
         list(resolved_lines(lines, Rules()))
