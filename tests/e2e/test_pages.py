@@ -3,12 +3,15 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from tabard.testing.faulty_destination import FaultyDestination
 from tabard.testing.installation import Installation, eventually, running
 from tests.e2e.conftest import NODE
+from tests.e2e.receiver import receiving
 
 pytestmark = pytest.mark.e2e
 
@@ -32,7 +35,7 @@ def test_an_operator_walks_all_pages_and_the_browser_finds_nothing_to_complain_o
     assert eventually(lambda: len(tabard.stored()) == 3)
     parts = [f"{PERSON}/timeline", f"{PERSON}/traits/{quote(HOSTILE, safe='')}/history", f"{PERSON}?as_of=2999-01-01"]
     paths = ["/messages", "/people", f"/people?q={quote(HOSTILE)}", PERSON, *parts]
-    paths += ["/destinations", "/rejections", "/docs"]
+    paths += ["/destinations", "/dead-letters", "/replays", "/rejections", "/quarantined", "/docs"]
     command = [node_packages, "site.mjs", chromium, tabard.web, tabard.admin_token, *paths]
     with subprocess.Popen(command, cwd=NODE, stdout=subprocess.PIPE, text=True) as walk:
         assert walk.stdout is not None
@@ -42,3 +45,30 @@ def test_an_operator_walks_all_pages_and_the_browser_finds_nothing_to_complain_o
     assert seen["complaints"] == []
     assert {status for status, _ in seen["headings"].values()} == {200}
     assert seen["headings"][PERSON][1] == HOSTILE
+
+
+def test_an_operator_mends_a_mapping_resends_what_died_and_watches_a_replay_on_a_phone(
+    tmp_path: Path, node_packages: str, chromium: str
+) -> None:
+    crm = FaultyDestination(bad=lambda sent: "tenant" not in sent, bad_status=422)
+    with receiving(crm), running(tmp_path / "data", environ={"TABARD_EGRESS_PRIVATE": "true"}) as tabard:
+        tabard.tabard("destination", "add", "webhook", "crm", "--set", f"url={crm.url}", "--start", "beginning")
+        for number in range(3):
+            tabard.send("/v1/track", {"userId": f"u{number}", "event": HOSTILE, "messageId": f"m{number}"})
+        assert eventually(lambda: len(tabard.get("/api/dead-letters")["deadLetters"]) == 3)
+        command = [node_packages, "operate.mjs", chromium, tabard.web, tabard.admin_token, "crm"]
+        done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        seen = json.loads(done.stdout)
+        assert seen["complaints"] == []
+        read = seen["read"]
+        assert read["letters"].count("http_422") == 3
+        assert '"messageId":"m2"' in read["letter"]
+        assert "mapping/data/@path should be a string or a mapping directive but it is a number." in read["fault"]
+        assert read["kept"] == '{"data": {"@path": 1}}'
+        assert "3 messages: 3 requests" in read["preview"]
+        assert '{"messageId":"m2","tenant":"acme"}' in read["preview"]
+        assert (read["saved"], read["resent"]) == ("Saved.", "Sent again.")
+        assert read["began"] < 1
+        assert read["replayed"] == "100.0 % done"
+        assert sorted(crm.message_ids) == ["m0", "m0", "m1", "m1", "m2", "m2"]
