@@ -119,8 +119,8 @@ def resend(
             "usage", "say which: --position, --text, --code, --since, --identifier or --all", EXIT_USAGE
         )
     orders = _orders(data)
-    search = _search(orders.consumer(destination), given)
-    _print(orders.resend(search, tuple(map(_position, positions)) or None), as_json=as_json)
+    chosen = tuple(map(_position, positions)) or None
+    _print(orders.resend(orders.consumer(destination), _search(None, given), chosen), as_json=as_json)
 
 
 @click.group(epilog=example("tabard replay start crm --since 2026-11-01", "tabard replay list"))

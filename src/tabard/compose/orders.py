@@ -62,19 +62,10 @@ class DeliveryOrders:
         """The id of the consumer of that name."""
         return name if name in self._replays() else self._destination(name)
 
-    def resend(self, search: LetterSearch, positions: tuple[int, ...] | None = None) -> dict[str, Any]:
-        """Tries the dead letters of one consumer again: those at the positions, or else all that are looked for."""
-        return self._give(
-            Resend(
-                id=self._clock.new_id(),
-                consumer=search.consumer or "",
-                positions=positions,
-                text=search.text,
-                code=search.code,
-                since=search.since,
-                identifier=search.identifier,
-            )
-        )
+    def resend(self, consumer: str, search: LetterSearch, positions: tuple[int, ...] | None = None) -> dict[str, Any]:
+        """Tries the dead letters of a consumer (by its id) again: those at the positions, else all looked for."""
+        order = Resend(id=self._clock.new_id(), consumer=consumer, positions=positions, search=search)
+        return self._give(order)
 
     def start_replay(self, destination: str, replay: Replay) -> dict[str, Any]:
         """Begins a replay. Raises `ReplayRefused` or `TriggerInvalid`."""

@@ -106,7 +106,7 @@ def _ask_again(deliverer: Deliverer, order: Resend) -> int:
     """Failed erasures that the order names are asked for anew; how many."""
     failed = [
         each
-        for each in failed_erasures(deliverer.deps.deliveries, order.search)
+        for each in failed_erasures(deliverer.deps.deliveries, order.own)
         if order.positions is None or each.position in order.positions
     ]
     deliverer.deps.deliveries.put_erasures([asked_again(each, deliverer.now_ms()) for each in failed])
@@ -120,7 +120,7 @@ def _dead_rows(deliverer: Deliverer, order: Resend) -> list[Row]:
         return [row for row in found if row is not None and row.state is RowState.DEAD]
     rows: list[Row] = []
     before = 0
-    while page := deliveries.dead_letters(order.search.letters, _PAGE, before):
+    while page := deliveries.dead_letters(order.own.letters, _PAGE, before):
         rows += [row for _, row in page]
         before = page[-1][0]
     return rows[::-1]

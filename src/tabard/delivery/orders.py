@@ -23,24 +23,17 @@ class OrderRefused(Exception):
 
 
 class Resend(msgspec.Struct, frozen=True, kw_only=True, tag="resend"):
-    """Dead deliveries of a consumer are to be tried again: those at `positions`, or all that are looked for
-    (`dead_letter.LetterSearch`).
-    """
+    """Dead deliveries of a consumer are to be tried again: those at `positions`, or all that are looked for."""
 
     id: str
     consumer: str
     positions: tuple[int, ...] | None = None
-    text: str = ""
-    code: str = ""
-    since: int = 0
-    identifier: str = ""
+    search: LetterSearch = LetterSearch()
 
     @property
-    def search(self) -> LetterSearch:
-        """Which are meant, where no positions are named."""
-        return LetterSearch(
-            consumer=self.consumer, text=self.text, code=self.code, since=self.since, identifier=self.identifier
-        )
+    def own(self) -> LetterSearch:
+        """The search among the consumer's own dead letters."""
+        return msgspec.structs.replace(self.search, consumer=self.consumer)
 
 
 class StartReplay(msgspec.Struct, frozen=True, kw_only=True, tag="replay"):

@@ -118,14 +118,8 @@ def _resend(request: Request, asked: Resend) -> Json:
     if not (asked.everything or asked.text or asked.code or asked.since or asked.identifier):
         raise Refused("bad_request", 'say which: text, code, since or identifier, or "all": true')
     orders = deps_of(request).orders
-    search = LetterSearch(
-        consumer=orders.consumer(asked.destination),
-        text=asked.text,
-        code=asked.code,
-        since=since,
-        identifier=asked.identifier,
-    )
-    return orders.resend(search)
+    search = LetterSearch(text=asked.text, code=asked.code, since=since, identifier=asked.identifier)
+    return orders.resend(orders.consumer(asked.destination), search)
 
 
 def _resend_one(request: Request) -> Json:
@@ -133,7 +127,7 @@ def _resend_one(request: Request) -> Json:
     if named is None or deps_of(request).readers().deliveries.dead_letter(*named) is None:
         raise _unknown(request)
     consumer, position = named
-    return deps_of(request).orders.resend(LetterSearch(consumer=consumer), (position,))
+    return deps_of(request).orders.resend(consumer, LetterSearch(), (position,))
 
 
 def _unknown(request: Request) -> Refused:
