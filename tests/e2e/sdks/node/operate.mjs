@@ -20,6 +20,8 @@ try {
   tab.on("pageerror", (error) => complaints.push(String(error)));
   const look = async (name, selector) => {
     read[name] = (await tab.textContent(selector)).replace(/\s+/g, " ").trim();
+    // Without its style a page is as wide as its longest line.
+    await tab.waitForLoadState();
     const wide = await tab.evaluate(() => document.documentElement.scrollWidth > innerWidth);
     if (wide) complaints.push(`${tab.url()} is wider than the window`);
   };
