@@ -78,6 +78,17 @@ def subject(event: Event) -> str | None:
     return named(event.get("userId")) or trait_email(event) or anonymous(event.get("anonymousId"))
 
 
+def group_of(event: Event) -> str | None:
+    """The group a membership is of, as an identifier: it can be deleted like a person."""
+    group = text_of(event.get("groupId")) if event["type"] in ("group", "ungroup") else None
+    return f"group:{group}" if group else None
+
+
+def about(event: Event) -> str | None:
+    """Whose life and death are the event's: its subject's; of a group call that names no person, its group's."""
+    return subject(event) or (group_of(event) if event["type"] == "group" else None)
+
+
 def rank(identifier: str) -> int:
     return RANK[identifier.split(":", 1)[0]]
 
@@ -95,6 +106,7 @@ class World:
         self.seen = {i for e in self.live for i in self._carried(e) if not self.dead(i, self.stamp(e)[0])}
         self.claims, self.edges = self._split(self._evidence())
         self.class_of = self._classes()
+        self.heavy = self._heavy()
         self.owner_of = {c: self._owner(c) for c in set(self.class_of.values())}
 
     @staticmethod
@@ -190,10 +202,9 @@ class World:
         return {key for key, lows in claimed.items() if len(lows) > self.limits.max_claims}
 
     def _owner(self, members: frozenset[str]) -> str | None:
-        heavy = self._heavy()
         pooled: dict[str, Stamp] = {}
         for (low, high), stamp in self.claims.items():
-            if low in members and (high, low.split(":", 1)[0]) not in heavy:
+            if low in members and (high, low.split(":", 1)[0]) not in self.heavy:
                 pooled[high] = min(pooled.get(high, stamp), stamp)
         if not pooled or len(pooled) > self.limits.max_owners:
             return None
@@ -240,9 +251,10 @@ class World:
     def memberships(self) -> dict[tuple[str, str], tuple[Stamp, bool]]:
         found: dict[tuple[str, str], tuple[Stamp, bool]] = {}
         for event in self.live:
-            group, who = text_of(event.get("groupId")), subject(event)
-            if event["type"] not in ("group", "ungroup") or group is None or who is None:
+            group, who = group_of(event), subject(event)
+            if group is None or who is None or self.dead(group, self.stamp(event)[0]):
                 continue
+            group = group.removeprefix("group:")
             if (who, group) not in found or found[who, group][0] < self.stamp(event):
                 found[who, group] = (self.stamp(event), event["type"] == "group")
         return found
@@ -250,12 +262,10 @@ class World:
     def group_traits(self) -> dict[str, dict[str, Any]]:
         newest: dict[tuple[str, str], tuple[Stamp, Any]] = {}
         for event in self.events:
-            group, who = text_of(event.get("groupId")), subject(event)
-            if event["type"] != "group" or group is None:
+            group, whose, t = group_of(event), about(event), self.stamp(event)[0]
+            if event["type"] != "group" or group is None or whose is None or self.dead(whose, t) or self.dead(group, t):
                 continue
-            # Without a person a group call is about its group, and as alive as that.
-            if self.dead(who or f"group:{group}", self.stamp(event)[0]):
-                continue
+            group = group.removeprefix("group:")
             for spelling, value in (event.get("traits") or {}).items():
                 key = SPELLING.get(spelling, spelling)
                 if (group, key) not in newest or newest[group, key][0] < self.stamp(event):

@@ -25,7 +25,7 @@ def batches(draw: st.DataObject, some: list[Event]) -> Iterator[list[Event]]:
 
 
 @given(events, limits, st.data())
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_engine_answers_as_the_oracle_for_any_order_duplication_batching_restart_and_erasure(
     some: list[Event], caps: dict[str, int], data: st.DataObject
 ) -> None:
@@ -43,7 +43,7 @@ def test_the_engine_answers_as_the_oracle_for_any_order_duplication_batching_res
 
 
 @given(events, limits, st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 def test_two_orders_of_arrival_leave_the_same_digest(
     some: list[Event], caps: dict[str, int], data: st.DataObject
 ) -> None:
